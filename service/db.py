@@ -1,0 +1,202 @@
+"""The one way to PostgreSQL: tables by SQLAlchemy, statements run by asyncpg, and the transaction that commits once.
+
+Rows are read without a transaction. Whoever writes more than one statement does it inside `Database.begin`, the only
+place in the house that commits.
+"""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+import msgspec
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import JSONB
+
+from service.ids import new_id
+
+FOREVER = datetime(9999, 12, 31, tzinfo=UTC)
+MONEY = sa.Numeric(19, 4)
+INSTANT = sa.DateTime(timezone=True)
+
+metadata = sa.MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+
+def business_table(name: str, *columns: Any, guarded: bool = True, **options: Any) -> sa.Table:
+    """A table whose every change is kept: it gets a twin `history.<name>` and the trigger that fills it.
+
+    The columns that each resource has come first. `guarded` says that rows are not for all eyes: every statement on
+    the table then carries the marker of `access.visible`.
+    """
+    return sa.Table(
+        name,
+        metadata,
+        sa.Column("id", sa.Uuid, primary_key=True),
+        sa.Column("version", sa.Integer, nullable=False, server_default="1"),
+        sa.Column("created_at", INSTANT, nullable=False, server_default=sa.func.now()),
+        sa.Column("updated_at", INSTANT, nullable=False, server_default=sa.func.now()),
+        sa.Column("deleted_at", INSTANT),
+        sa.Column("created_by_id", sa.Uuid),
+        sa.Column("updated_by_id", sa.Uuid),
+        *columns,
+        sa.Column("external_ids", JSONB, nullable=False, server_default=sa.text("'{}'")),
+        sa.Column("cf", JSONB, nullable=False, server_default=sa.text("'{}'")),
+        info={"business": True, "guarded": guarded},
+        **options,
+    )
+
+
+class Params(list[Any]):
+    """The positional parameters of a statement while its text is built."""
+
+    def add(self, value: Any) -> str:
+        """Appends `value` and returns its placeholder, `$n`."""
+        self.append(value)
+        return f"${len(self)}"
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Decimal):
+        return format(value, "f")
+    raise TypeError(f"{type(value).__name__} does not go into JSON")
+
+
+_json = msgspec.json.Encoder(enc_hook=_plain, decimal_format="string", uuid_format="canonical")
+
+
+def to_json(value: Any) -> str:
+    """JSON text of plain values, Structs, UUIDs, instants and decimals (as strings)."""
+    return _json.encode(value).decode()
+
+
+async def _prepare(connection: asyncpg.Connection) -> None:
+    for kind in ("json", "jsonb"):
+        await connection.set_type_codec(
+            kind, schema="pg_catalog", encoder=to_json, decoder=msgspec.json.decode, format="text"
+        )
+
+
+class _QuietConnection(asyncpg.Connection):  # type: ignore[misc]  # asyncpg ships no types
+    """Nothing here leaves session state behind, so the reset query after each use (100 µs) is left out."""
+
+    def get_reset_query(self) -> str:
+        return ""
+
+
+class Tx:
+    """A transaction that begins at its first statement; `change_id` names the change set of all it writes."""
+
+    def __init__(self, pool: asyncpg.Pool, change_id: UUID | None = None) -> None:
+        self._pool = pool
+        self._connection: Any = None
+        self._transaction: Any = None
+        self.change_id = change_id or new_id()
+        self.after_commit: list[str] = []
+        """Job types to ring for once the transaction is in."""
+
+    async def connection(self) -> Any:
+        """The asyncpg connection, begun on first use."""
+        if self._connection is None:
+            self._connection = await self._pool.acquire()
+            self._transaction = self._connection.transaction()
+            await self._transaction.start()
+        return self._connection
+
+    async def fetch(self, sql: str, *args: Any) -> list[Any]:
+        return await (await self.connection()).fetch(sql, *args)  # type: ignore[no-any-return]
+
+    async def fetchrow(self, sql: str, *args: Any) -> Any:
+        return await (await self.connection()).fetchrow(sql, *args)
+
+    async def fetchval(self, sql: str, *args: Any) -> Any:
+        return await (await self.connection()).fetchval(sql, *args)
+
+    async def execute(self, sql: str, *args: Any) -> str:
+        return await (await self.connection()).execute(sql, *args)  # type: ignore[no-any-return]
+
+    async def executemany(self, sql: str, rows: Sequence[Sequence[Any]]) -> None:
+        await (await self.connection()).executemany(sql, rows)
+
+    async def copy_records(
+        self, table: str, columns: Sequence[str], records: Sequence[Sequence[Any]], schema: str = "public"
+    ) -> None:
+        """COPY of python tuples in the order of `columns`."""
+        await (await self.connection()).copy_records_to_table(
+            table, schema_name=schema, columns=list(columns), records=records
+        )
+
+    async def finish(self, error: BaseException | None) -> None:
+        """Commits, or rolls back when there was an error; then gives the connection back."""
+        if self._connection is None:
+            return
+        connection, self._connection = self._connection, None
+        try:
+            await (self._transaction.rollback() if error else self._transaction.commit())
+        finally:
+            await self._pool.release(connection)
+
+
+class Database:
+    """The pool of connections of one process."""
+
+    def __init__(self, pool: asyncpg.Pool) -> None:
+        self.pool = pool
+        self.bell: Any = None
+        """Rings the worker after a commit; set by the process that has Redis at hand."""
+
+    @classmethod
+    async def open(cls, url: str, *, min_size: int = 2, max_size: int = 16) -> "Database":
+        """Connects. `url` is `postgresql://user:password@host:port/name`."""
+        pool = await asyncpg.create_pool(
+            url,
+            min_size=min_size,
+            max_size=max_size,
+            init=_prepare,
+            connection_class=_QuietConnection,
+            server_settings={"timezone": "UTC", "application_name": "sales"},
+        )
+        return cls(pool)
+
+    async def close(self) -> None:
+        await self.pool.close()
+
+    async def fetch(self, sql: str, *args: Any) -> list[Any]:
+        return await self.pool.fetch(sql, *args)  # type: ignore[no-any-return]
+
+    async def fetchrow(self, sql: str, *args: Any) -> Any:
+        return await self.pool.fetchrow(sql, *args)
+
+    async def fetchval(self, sql: str, *args: Any) -> Any:
+        return await self.pool.fetchval(sql, *args)
+
+    async def execute(self, sql: str, *args: Any) -> str:
+        return await self.pool.execute(sql, *args)  # type: ignore[no-any-return]
+
+    @asynccontextmanager
+    async def begin(self, change_id: UUID | None = None) -> AsyncIterator[Tx]:
+        """The transaction: commits once when the block ends well, rolls back on any error."""
+        tx = Tx(self.pool, change_id)
+        try:
+            yield tx
+        except BaseException as error:
+            await tx.finish(error)
+            raise
+        await tx.finish(None)
+        if tx.after_commit:
+            await self.ring()
+
+    async def ring(self) -> None:
+        """Tells the worker that something is due; silent when there is no bell, the worker looks by itself too."""
+        if self.bell is not None:
+            await self.bell()

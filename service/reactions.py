@@ -1,0 +1,57 @@
+"""What follows from what: event kind → jobs. The whole nervous system on one screen.
+
+`each`: one job, one event. `batch`: the worker takes all that wait at once and does them together.
+A kind may end in `*`. A reaction's job gets `{"entity_type", "entity_id"}` and the event's id.
+"""
+
+from functools import cache
+
+import msgspec
+
+
+class Reaction(msgspec.Struct, frozen=True):
+    job: str
+    mode: str = "each"
+
+
+score_deal = Reaction("score.deal", "batch")
+score_lead = Reaction("score.lead", "batch")
+index_text = Reaction("search.index", "batch")
+deliver = Reaction("webhook.fanout", "batch")
+forecast = Reaction("forecast.touch", "batch")
+
+REACTIONS: dict[str, tuple[Reaction, ...]] = {
+    "opportunity.created": (score_deal, forecast, deliver),
+    "opportunity.updated": (score_deal, forecast, deliver),
+    "opportunity.deleted": (forecast, deliver),
+    "opportunity.restored": (score_deal, forecast, deliver),
+    "opportunity.stage_changed": (score_deal, forecast, deliver),
+    "opportunity.assigned": (score_deal, forecast, deliver),
+    "opportunity.scored": (Reaction("recommend.deal", "batch"), forecast, deliver),
+    "deal.won": (forecast, deliver),
+    "deal.lost": (forecast, deliver),
+    "line.*": (score_deal, forecast),
+    "stakeholder.*": (score_deal,),
+    "activity.*": (score_deal, score_lead, index_text, deliver),
+    "lead.created": (score_lead, deliver),
+    "lead.updated": (score_lead, deliver),
+    "lead.assigned": (score_lead, deliver),
+    "lead.status_changed": (score_lead, deliver),
+    "lead.converted": (deliver,),
+    "note.*": (index_text, deliver),
+    "battle_card.*": (index_text, deliver),
+    "playbook.*": (index_text, deliver),
+    "recommendation.created": (deliver,),
+    "forecast.changed": (deliver,),
+    "model.promoted": (Reaction("score.all"), deliver),
+    "*": (deliver,),
+}
+
+BATCHES = frozenset(r.job for reactions in REACTIONS.values() for r in reactions if r.mode == "batch")
+
+
+@cache
+def reactions_of(kind: str) -> tuple[Reaction, ...]:
+    """The reactions to an event kind: the exact entry, else that of its family (`line.*`), else that of all."""
+    family = kind.split(".", 1)[0] + ".*"
+    return REACTIONS.get(kind) or REACTIONS.get(family) or REACTIONS["*"]
