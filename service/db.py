@@ -22,6 +22,16 @@ FOREVER = datetime(9999, 12, 31, tzinfo=UTC)
 MONEY = sa.Numeric(19, 4)
 INSTANT = sa.DateTime(timezone=True)
 
+
+class Xid8(sa.types.UserDefinedType[str]):
+    """PostgreSQL's 64-bit transaction id: in its order everything before `pg_snapshot_xmin` is settled."""
+
+    cache_ok = True
+
+    def get_col_spec(self, **_: Any) -> str:
+        return "xid8"
+
+
 metadata = sa.MetaData(
     naming_convention={
         "ix": "ix_%(table_name)s_%(column_0_N_name)s",

@@ -49,7 +49,6 @@ jobs = sa.Table(
     sa.Index("ix_jobs_due", "run_at", "id", postgresql_where=sa.text("status IN ('queued', 'running')")),
     sa.Index("uq_jobs_key", "type", "key", unique=True, postgresql_where=sa.text("status = 'queued'")),
     sa.Index("ix_jobs_actor", "actor_id", "id"),
-    info={"raw": True},
 )
 
 

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import JSONB
 
 from service.access import Actor
-from service.db import INSTANT, Tx, metadata
+from service.db import INSTANT, Tx, Xid8, metadata
 from service.ids import new_id
 from service.reactions import reactions_of
 
@@ -21,7 +21,7 @@ events = sa.Table(
     metadata,
     sa.Column("id", sa.Uuid, primary_key=True),
     sa.Column("position", sa.BigInteger, sa.Identity(always=True), nullable=False),
-    sa.Column("xid", sa.Text, nullable=False),
+    sa.Column("xid", Xid8, nullable=False, server_default=sa.text("pg_current_xact_id()")),
     sa.Column("kind", sa.Text, nullable=False),
     sa.Column("entity_type", sa.Text, nullable=False),
     sa.Column("entity_id", sa.Uuid),
@@ -31,13 +31,12 @@ events = sa.Table(
     sa.Column("change_id", sa.Uuid, nullable=False),
     sa.Column("data", JSONB, nullable=False, server_default=sa.text("'{}'")),
     sa.Column("occurred_at", INSTANT, nullable=False),
-    sa.Column("recorded_at", INSTANT, nullable=False),
+    sa.Column("recorded_at", INSTANT, nullable=False, server_default=sa.text("clock_timestamp()")),
     sa.Index("ix_events_entity", "entity_type", "entity_id", "position"),
     sa.Index("ix_events_change", "change_id"),
+    sa.Index("ix_events_feed", "xid", "position"),
     schema="ledger",
-    info={"raw": True},
 )
-"""Made by migration 0001 as raw SQL, since `xid` is an `xid8` there: the feed needs its order."""
 
 EVENT_COLUMNS = "id, kind, entity_type, entity_id, entity_version, actor_id, door, change_id, data, occurred_at"
 

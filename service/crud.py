@@ -1,0 +1,434 @@
+"""Resources, and the ordinary routes that each earns: list, one, create, put, patch, delete, restore.
+
+`crud(resource)` returns plain Litestar handlers made in one closure; nothing is inherited and nothing registers itself.
+A create is one statement: event, reactions, row, idempotency key and the answer's JSON in a single trip.
+"""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+import msgspec
+import sqlalchemy as sa
+from litestar import Request, Response, delete, get, patch, post, put
+from litestar.handlers import HTTPRouteHandler
+from sqlalchemy.dialects.postgresql import JSONB
+
+from service import idempotency, ledger, query
+from service.access import Actor, guard, hidden, require
+from service.db import Database, Params, Tx
+from service.errors import BadRequest, Forbidden, Invalid, NotFound
+from service.ids import new_id
+from service.query import Source
+from service.wire import answer, body, check_version, etag, expected_version
+
+Row = dict[str, Any]
+Web = Request[Any, Any, Any]
+
+SYSTEM_FIELDS = frozenset(
+    "id version created_at updated_at deleted_at created_by_id updated_by_id".split()
+)
+
+
+class Resource(msgspec.Struct, kw_only=True, eq=False):
+    """A business noun: where it lives, its three shapes, and the rules that are its own.
+
+    `check(new, old)` judges the merged row and raises `Invalid` or `Conflict`; `old` is None at create.
+    `prepare(tx, actor, new, old)` may fill derived columns (home amounts, the first stage) with the transaction at
+    hand, and look things up; `after(tx, actor, new, old)` runs behind the write, in the same transaction.
+    A resource with `prepare` or `after` writes in a transaction; all others in one statement.
+    """
+
+    path: str
+    name: str
+    table: sa.Table
+    draft: type[msgspec.Struct]
+    patch: type[msgspec.Struct]
+    item: type[msgspec.Struct]
+    references: dict[str, str] = {}
+    text: tuple[str, ...] = ()
+    extra: dict[str, str] = {}
+    home: dict[str, str] = {}
+    nested: str | None = None
+    """The column that the URL's parent fills: `opportunity_id` under `/opportunities/{parent_id}/lines`."""
+    check: Callable[[Row, Row | None], None] | None = None
+    defaults: Callable[[Row, Actor, datetime], Row] | None = None
+    prepare: Callable[[Tx, Actor, Row, Row | None], Any] | None = None
+    after: Callable[[Tx, Actor, Row, Row | None], Any] | None = None
+    source: Any = None
+
+    def __post_init__(self) -> None:
+        self.source = Source(
+            table=self.table.name, references=self.references, text=self.text, extra=self.extra, home=self.home
+        )
+
+    @property
+    def key(self) -> str:
+        """The resource's name in the permission table: its table's."""
+        return self.table.name
+
+
+def plain(value: msgspec.Struct) -> Row:
+    """The members that were sent, as python values (nested Structs as plain lists and dicts)."""
+    return {
+        name: msgspec.to_builtins(member, builtin_types=(datetime, UUID)) if _nested(member) else member
+        for name in value.__struct_fields__
+        if (member := getattr(value, name)) is not msgspec.UNSET
+    }
+
+
+def _nested(member: Any) -> bool:
+    return isinstance(member, msgspec.Struct) or (
+        isinstance(member, (list, tuple)) and bool(member) and isinstance(member[0], msgspec.Struct)
+    )
+
+
+_SQL_TYPES: dict[str, str] = {
+    "text": "text", "integer": "bigint", "number": "numeric", "boolean": "boolean", "date": "date",
+    "instant": "timestamptz", "uuid": "uuid", "json": "jsonb",
+}
+
+
+def sql_type(column: sa.Column[Any]) -> str:
+    """The cast of a parameter for this column."""
+    if isinstance(column.type, JSONB):
+        return "jsonb"
+    if isinstance(column.type, sa.ARRAY):
+        return "uuid[]" if isinstance(column.type.item_type, sa.Uuid) else "text[]"
+    return _SQL_TYPES[query.kind_of(column)]
+
+
+# --- writing -----------------------------------------------------------------------------------------------------
+
+
+def _refuse_hidden(resource: Resource, actor: Actor, values: Row) -> None:
+    for name in values:
+        if name in hidden(actor, resource.key):
+            raise Invalid.at(f"/{name}", "Object contains unknown field")
+
+
+async def _check_references(run: Tx | Database, resource: Resource, actor: Actor, values: Row) -> None:
+    """Each record that `values` points at must exist for this actor; all are asked in one statement."""
+    wanted = [(name, table, values[name]) for name, table in resource.references.items() if values.get(name)]
+    if resource.nested and resource.nested in values:
+        wanted = [item for item in wanted if item[0] != resource.nested]
+    if not wanted:
+        return
+    params = Params()
+    tests = [
+        f"EXISTS (SELECT 1 FROM {table} r WHERE r.id = {params.add(value)} AND r.deleted_at IS NULL"
+        f" AND {guard(actor, table, 'r', params)})"
+        for _, table, value in wanted
+    ]
+    found = await run.fetchrow("SELECT " + ", ".join(tests), *params)
+    errors = [
+        {"pointer": f"/{name}", "detail": "there is no such record"}
+        for (name, _, _), exists in zip(wanted, found, strict=True)
+        if not exists
+    ]
+    if errors:
+        raise Invalid(f"{errors[0]['pointer']}: there is no such record", errors=errors)
+
+
+async def new_row(run: Tx | Database, resource: Resource, actor: Actor, draft: Row) -> Row:
+    """The row of a draft: defaults, references and the pure rule applied; nothing is stored."""
+    _refuse_hidden(resource, actor, draft)
+    now = datetime.now(UTC)
+    row: Row = {"id": new_id()} | draft
+    if resource.defaults:
+        row |= resource.defaults(row, actor, now)
+    row |= {"created_by_id": actor.id, "updated_by_id": actor.id}
+    if resource.check:
+        resource.check(row, None)
+    await _check_references(run, resource, actor, row)
+    return row
+
+
+async def insert(tx: Tx, resource: Resource, actor: Actor, draft: Row) -> Row:
+    """Creates a record within a transaction (verbs, imports of single records, tests) and returns its row."""
+    row = await new_row(tx, resource, actor, draft)
+    if resource.prepare:
+        await resource.prepare(tx, actor, row, None)
+    await ledger.record(tx, actor, f"{resource.name}.created", resource.name, row["id"], version=1)
+    stored = dict(await tx.fetchrow(_insert_sql(resource, tuple(row)) + " RETURNING *", *row.values()))
+    if resource.after:
+        await resource.after(tx, actor, stored, None)
+    return stored
+
+
+def _insert_sql(resource: Resource, names: tuple[str, ...], first: int = 1, rows: str = "") -> str:
+    columns = ", ".join(f'"{name}"' for name in names)
+    values = ", ".join(
+        f"${first + index}::{sql_type(resource.table.c[name])}" for index, name in enumerate(names)
+    )
+    source = f"SELECT {values} FROM {rows}" if rows else f"VALUES ({values})"
+    return f"INSERT INTO {resource.table.name} AS t ({columns}) {source}"
+
+
+async def update(
+    tx: Tx, resource: Resource, actor: Actor, old: Row, changes: Row, *, kind: str | None = None,
+    data: Row | None = None,
+) -> Row:
+    """Writes `changes` over `old` (a row fetched and locked in this transaction) as one version, with its event."""
+    changes = {name: value for name, value in changes.items() if old.get(name) != value}
+    if not changes:
+        return old
+    new = old | changes
+    if resource.check:
+        resource.check(new, old)
+    await _check_references(tx, resource, actor, changes)
+    if resource.prepare:
+        await resource.prepare(tx, actor, new, old)
+        changes = {name: value for name, value in new.items() if old.get(name) != value}
+    event = kind or f"{resource.name}.updated"
+    await ledger.record(tx, actor, event, resource.name, old["id"], version=old["version"] + 1, data=data)
+    stored = await _write(tx, resource, actor, old["id"], changes)
+    if resource.after:
+        await resource.after(tx, actor, stored, old)
+    return stored
+
+
+async def _write(tx: Tx, resource: Resource, actor: Actor, record_id: UUID, changes: Row) -> Row:
+    sets = ", ".join(
+        f'"{name}" = ${index}::{sql_type(resource.table.c[name])}' for index, name in enumerate(changes, 3)
+    )
+    return dict(
+        await tx.fetchrow(
+            f"UPDATE {resource.table.name} SET {sets}, version = version + 1, updated_at = clock_timestamp(),"
+            f" updated_by_id = $2 WHERE id = $1 RETURNING *",
+            record_id, actor.id, *changes.values(),
+        )
+    )
+
+
+async def locked(
+    tx: Tx, resource: Resource, actor: Actor, record_id: UUID, *, deleted: bool = False,
+    parent: UUID | None = None,
+) -> Row:
+    """The row, locked for this transaction, if the actor sees it; else `NotFound`."""
+    params = Params([record_id])
+    seen = guard(actor, resource.key, "t", params)
+    within = f' AND t."{resource.nested}" = {params.add(parent)}' if resource.nested and parent else ""
+    row = await tx.fetchrow(
+        f"SELECT t.* FROM {resource.table.name} t WHERE t.id = $1 AND {seen}{within}"
+        f" AND t.deleted_at IS {'NOT NULL' if deleted else 'NULL'} FOR UPDATE OF t",
+        *params,
+    )
+    if row is None:
+        raise NotFound(f"There is no such {resource.name.replace('_', ' ')}.")
+    return dict(row)
+
+
+async def document(run: Tx | Database, resource: Resource, actor: Actor, record_id: UUID) -> tuple[str, int]:
+    """The record as JSON text for this actor, with its version."""
+    found = await query.one(run, resource.source, actor, record_id)  # type: ignore[arg-type]
+    if found is None:
+        raise NotFound(f"There is no such {resource.name.replace('_', ' ')}.")
+    return found
+
+
+async def _create_at_once(
+    database: Database, resource: Resource, actor: Actor, draft: Row, key: idempotency.Key | None
+) -> Response[bytes]:
+    """Event, reactions, row, key and answer in one statement."""
+    row = await new_row(database, resource, actor, draft)
+    values = ledger.event_parameters(
+        actor, f"{resource.name}.created", resource.name, row["id"], new_id(), 1
+    )
+    first = ledger.EVENT_PARAMETERS + 1
+    params = Params([*values.values(), *row.values()])
+    insertion = _insert_sql(resource, tuple(row), first, "meant")
+    shown = query.projection(resource.source, "t", query.all_fields(resource.source, hidden(actor, resource.key)))
+    headers = _created(resource, row["id"], 1)
+    kept = idempotency.cte(key, actor, params, "(SELECT doc FROM shown)", headers) if key else ""
+    text = await database.fetchval(
+        f"WITH {ledger.event_cte()}, inserted AS ({insertion} RETURNING *),"
+        f" shown AS (SELECT (SELECT row_to_json(d) FROM (SELECT {shown}) d)::text AS doc FROM inserted t){kept}"
+        f" SELECT doc FROM shown",
+        *params,
+    )
+    await database.ring()
+    return answer(text, 201, headers)
+
+
+def _created(resource: Resource, record_id: UUID, version: int) -> dict[str, str]:
+    return {"Location": f"/api/v1{resource.path}/{record_id}", "ETag": etag(version)}
+
+
+# --- routes ------------------------------------------------------------------------------------------------------
+
+
+def _database(request: Web) -> Database:
+    return request.app.state.database  # type: ignore[no-any-return]
+
+
+def _actor(request: Web) -> Actor:
+    return request.scope["actor"]  # type: ignore[typeddict-item,no-any-return]
+
+
+def _parent(request: Web) -> UUID | None:
+    return request.path_params.get("parent_id")
+
+
+async def _check_parent(request: Web, resource: Resource) -> dict[str, Any]:
+    """The equality that a nested URL sets; 404 when the actor does not see the parent."""
+    if resource.nested is None:
+        return {}
+    parent, table = _parent(request), resource.references[resource.nested]
+    params = Params([parent])
+    seen = guard(_actor(request), table, "r", params)
+    if not await _database(request).fetchval(
+        f"SELECT 1 FROM {table} r WHERE r.id = $1 AND r.deleted_at IS NULL AND {seen}", *params
+    ):
+        raise NotFound()
+    return {resource.nested: parent}
+
+
+def crud(resource: Resource) -> list[HTTPRouteHandler]:
+    """The seven ordinary routes of a resource."""
+    return [*_readers(resource), *_writers(resource), *_removers(resource)]
+
+
+def _path(resource: Resource) -> str:
+    return resource.path
+
+
+def _readers(resource: Resource) -> list[HTTPRouteHandler]:
+    path, source, key = _path(resource), resource.source, resource.key
+
+    @get(path, name=f"list {path}", opt={"list": resource})
+    async def many(request: Web) -> Response[bytes]:
+        require(_actor(request), key, "read")
+        fixed = await _check_parent(request, resource)
+        page = await query.run(
+            _database(request), source, _actor(request), query.parse(request.scope["query_string"]), fixed
+        )
+        return answer(page.body)
+
+    @get(path + "/{record_id:uuid}", name=f"one {path}", opt={"one": resource})
+    async def one(request: Web, record_id: UUID) -> Response[bytes]:
+        require(_actor(request), key, "read")
+        asked = query.parse(request.scope["query_string"])
+        if asked.filters or asked.sort or asked.cursor or asked.text:
+            raise BadRequest("One record takes fields, expand and as_of only.")
+        fixed = await _check_parent(request, resource)
+        if fixed:
+            asked.filters = [(name, "eq", str(value)) for name, value in fixed.items()]
+        found = await query.one(_database(request), source, _actor(request), record_id, asked)
+        if found is None:
+            raise NotFound(f"There is no such {resource.name.replace('_', ' ')}.")
+        tag = etag(found[1])
+        if request.headers.get("if-none-match") == tag:
+            return Response(content=b"", status_code=304, headers={"ETag": tag})
+        return answer(found[0], headers={"ETag": tag})
+
+    return [many, one]
+
+
+def _writers(resource: Resource) -> list[HTTPRouteHandler]:
+    path = _path(resource)
+
+    @post(path, name=f"create {path}", opt={"create": resource})
+    async def create(request: Web) -> Response[bytes]:
+        actor, database = _actor(request), _database(request)
+        require(actor, resource.key, "create")
+        draft = plain(await body(request, resource.draft)) | await _check_parent(request, resource)
+        key = await idempotency.key_of(request)
+        if key and (kept := await idempotency.kept(database, actor, key)):
+            return kept
+        if resource.prepare is None and resource.after is None:
+            return await idempotency.guarded(
+                database, actor, key, _create_at_once(database, resource, actor, draft, key)
+            )
+        async with database.begin() as tx:
+            await idempotency.hold(tx, actor, key)
+            row = await insert(tx, resource, actor, draft)
+            text, version = await document(tx, resource, actor, row["id"])
+            made = answer(text, 201, _created_under(request, resource, row["id"], version))
+            await idempotency.keep(tx, actor, key, made)
+        return made
+
+    async def write(request: Web, record_id: UUID, values: Row, *, guarded: bool) -> Response[bytes]:
+        actor = _actor(request)
+        require(actor, resource.key, "update")
+        _refuse_hidden(resource, actor, values)
+        expected = expected_version(request, required=guarded)
+        async with _database(request).begin() as tx:
+            old = await locked(tx, resource, actor, record_id, parent=_parent(request))
+            check_version(expected, old["version"])
+            await update(tx, resource, actor, old, values)
+            text, version = await document(tx, resource, actor, record_id)
+        return answer(text, headers={"ETag": etag(version)})
+
+    @patch(path + "/{record_id:uuid}", name=f"patch {path}", opt={"patch": resource})
+    async def change(request: Web, record_id: UUID) -> Response[bytes]:
+        return await write(request, record_id, plain(await body(request, resource.patch)), guarded=False)
+
+    @put(path + "/{record_id:uuid}", name=f"put {path}", opt={"put": resource})
+    async def replace(request: Web, record_id: UUID) -> Response[bytes]:
+        values = plain(await body(request, resource.patch))
+        missing = {
+            name: _cleared(resource.table.c[name])
+            for name in resource.patch.__struct_fields__
+            if name not in values and name in resource.table.c and name not in hidden(_actor(request), resource.key)
+        }
+        kept = {name: value for name, value in missing.items() if value is not msgspec.UNSET}
+        return await write(request, record_id, kept | values, guarded=True)
+
+    return [create, change, replace]
+
+
+def _cleared(column: sa.Column[Any]) -> Any:
+    """What a PUT that leaves a field out sets it to: null, or the column's own default; else it stays."""
+    if column.nullable:
+        return None
+    return {} if isinstance(column.type, JSONB) else msgspec.UNSET
+
+
+def _created_under(request: Web, resource: Resource, record_id: UUID, version: int) -> dict[str, str]:
+    headers = _created(resource, record_id, version)
+    if resource.nested:
+        headers["Location"] = f"{request.scope['path'].rstrip('/')}/{record_id}"
+    return headers
+
+
+def _removers(resource: Resource) -> list[HTTPRouteHandler]:
+    path = _path(resource)
+
+    async def mark(request: Web, record_id: UUID, *, deleted: bool) -> None:
+        actor = _actor(request)
+        require(actor, resource.key, "delete")
+        expected = expected_version(request)
+        async with _database(request).begin() as tx:
+            old = await locked(tx, resource, actor, record_id, deleted=not deleted, parent=_parent(request))
+            check_version(expected, old["version"])
+            await remove(tx, resource, actor, old, deleted=deleted)
+
+    @delete(path + "/{record_id:uuid}", name=f"delete {path}", status_code=204, opt={"delete": resource})
+    async def gone(request: Web, record_id: UUID) -> None:
+        await mark(request, record_id, deleted=True)
+
+    @post(path + "/{record_id:uuid}/restore", name=f"restore {path}", opt={"one": resource})
+    async def restore(request: Web, record_id: UUID) -> Response[bytes]:
+        await mark(request, record_id, deleted=False)
+        text, version = await document(_database(request), resource, _actor(request), record_id)
+        return answer(text, headers={"ETag": etag(version)})
+
+    return [gone, restore]
+
+
+async def remove(tx: Tx, resource: Resource, actor: Actor, old: Row, *, deleted: bool = True) -> Row:
+    """Soft delete, or its opposite, with its event."""
+    kind = f"{resource.name}.{'deleted' if deleted else 'restored'}"
+    await ledger.record(tx, actor, kind, resource.name, old["id"], version=old["version"] + 1)
+    stored = await _write(tx, resource, actor, old["id"], {"deleted_at": datetime.now(UTC) if deleted else None})
+    if resource.after:
+        await resource.after(tx, actor, stored, old)
+    return stored
+
+
+def only(actor: Actor, *roles: str) -> None:
+    """Raises `Forbidden` unless the actor has one of the roles."""
+    if actor.role not in roles:
+        raise Forbidden(f"This needs the role {' or '.join(roles)}.")

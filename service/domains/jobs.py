@@ -1,0 +1,102 @@
+"""Jobs as people see them: what they started, how far it is, and why it failed."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import msgspec
+from litestar import Request, Response, get, post
+from litestar.di import NamedDependency
+
+from service.access import Actor, require
+from service.db import Database, Params, Tx
+from service.errors import Conflict, NotFound
+from service.wire import answer
+
+# Shapes ------------------------------------------------------------------------------------------------------------
+
+
+class JobItem(msgspec.Struct, kw_only=True):
+    """`counts` holds created, updated, unchanged, skipped, failed; `errors` the first thousand, by line and column."""
+
+    id: UUID
+    type: str
+    status: str
+    total: int | None
+    processed: int
+    counts: dict[str, int]
+    errors: list[dict[str, Any]]
+    result: dict[str, Any] | None
+    result_url: str | None
+    change_id: UUID | None
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+
+
+class JobList(msgspec.Struct, kw_only=True):
+    items: list[JobItem]
+    next: str | None
+
+
+# Rules -------------------------------------------------------------------------------------------------------------
+
+_FIELDS = (
+    "id, type, status, total, processed, counts, errors, result, result_url, change_id, created_at, started_at, finished_at"
+)
+
+
+def _mine(actor: Actor, params: Params) -> str:
+    """One's own jobs; operations and administrators see everybody's, the schedule's included."""
+    if actor.role in ("admin", "ops"):
+        return "TRUE"
+    return f"actor_id = {params.add(actor.id)}"
+
+
+async def find(database: Database | Tx, actor: Actor, job_id: UUID) -> dict[str, Any]:
+    """The job, if this actor may see it."""
+    params = Params([job_id])
+    row = await database.fetchrow(f"SELECT {_FIELDS} FROM jobs WHERE id = $1 AND {_mine(actor, params)}", *params)
+    if row is None:
+        raise NotFound("There is no such job.")
+    return dict(row)
+
+
+# Routes ------------------------------------------------------------------------------------------------------------
+
+
+@get("/jobs", opt={"answer": JobList})
+async def many(database: NamedDependency[Database], actor: NamedDependency[Actor], limit: int = 50) -> Response[bytes]:
+    """The newest jobs that people or the schedule started; reactions to events are not among them unless they failed."""
+    require(actor, "jobs", "read")
+    params = Params([max(1, min(200, limit))])
+    rows = await database.fetch(
+        f"SELECT {_FIELDS} FROM jobs WHERE (event_id IS NULL OR status = 'failed') AND {_mine(actor, params)}"
+        " ORDER BY id DESC LIMIT $1",
+        *params,
+    )
+    return answer({"items": [dict(row) for row in rows], "next": None})
+
+
+@get("/jobs/{job_id:uuid}", opt={"answer": JobItem})
+async def one(database: NamedDependency[Database], actor: NamedDependency[Actor], job_id: UUID) -> Response[bytes]:
+    require(actor, "jobs", "read")
+    return answer(await find(database, actor, job_id))
+
+
+@post("/jobs/{job_id:uuid}/cancel", status_code=200, opt={"answer": JobItem, "statuses": (409,)})
+async def cancel(
+    request: Request[Any, Any, Any], tx: NamedDependency[Tx], actor: NamedDependency[Actor], job_id: UUID
+) -> Response[bytes]:
+    """Takes a job that still waits out of the queue."""
+    require(actor, "jobs", "read")
+    await find(tx, actor, job_id)
+    changed = await tx.execute(
+        "UPDATE jobs SET status = 'canceled', finished_at = now() WHERE id = $1 AND status = 'queued'", job_id
+    )
+    if changed == "UPDATE 0":
+        raise Conflict("Only a job that still waits can be canceled.")
+    return answer(await find(tx, actor, job_id))
+
+
+routes: list[Any] = [many, one, cancel]

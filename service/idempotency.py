@@ -1,0 +1,144 @@
+"""`Idempotency-Key`: a POST happens once. The first answer is kept in the write's own transaction and replayed.
+
+Another body under the same key is 422; a second call while the first is in flight is 409; a failure is not kept, so a
+corrected call may use the key again. Keys belong to their actor and are kept for 48 hours.
+(IETF draft "The Idempotency-Key HTTP Header Field".)
+"""
+
+import hashlib
+from collections.abc import Awaitable, Callable
+from functools import wraps
+from typing import Any
+
+import asyncpg
+import msgspec
+import sqlalchemy as sa
+from litestar import Request, Response
+from sqlalchemy.dialects.postgresql import JSONB
+
+from service.access import Actor
+from service.db import INSTANT, Database, Params, Tx, metadata
+from service.errors import BadRequest, Conflict, Invalid
+from service.wire import answer
+
+MOST_KEY = 255
+KEEP_HOURS = 48
+
+keys = sa.Table(
+    "idempotency",
+    metadata,
+    sa.Column("actor_id", sa.Uuid, primary_key=True),
+    sa.Column("key", sa.Text, primary_key=True),
+    sa.Column("fingerprint", sa.Text, nullable=False),
+    sa.Column("status", sa.Integer, nullable=False),
+    sa.Column("headers", JSONB, nullable=False),
+    sa.Column("body", sa.Text, nullable=False),
+    sa.Column("created_at", INSTANT, nullable=False, server_default=sa.func.now()),
+    sa.Index("ix_idempotency_created_at", "created_at"),
+)
+
+
+class Key(msgspec.Struct, frozen=True):
+    """The caller's key, and a digest of method, path and body to tell another request under the same key."""
+
+    text: str
+    fingerprint: str
+
+    def lock(self, actor: Actor) -> int:
+        """The number of the advisory lock that says this key is in flight."""
+        digest = hashlib.sha256(f"{actor.id}:{self.text}".encode()).digest()
+        return int.from_bytes(digest[:8], "big", signed=True)
+
+
+async def key_of(request: Request[Any, Any, Any]) -> Key | None:
+    """The key of this request, if it sent one."""
+    text = request.headers.get("idempotency-key")
+    if text is None:
+        return None
+    text = text.strip().strip('"')
+    if not 1 <= len(text) <= MOST_KEY or not text.isprintable():
+        raise BadRequest(f"Idempotency-Key takes 1 to {MOST_KEY} printable characters.")
+    seen = hashlib.sha256(f"{request.method} {request.scope['path']}\n".encode() + await request.body())
+    return Key(text, seen.hexdigest())
+
+
+async def kept(run: Tx | Database, actor: Actor, key: Key) -> Response[bytes] | None:
+    """The first answer under this key, byte for byte; 422 when it was to another request."""
+    row = await run.fetchrow(
+        "SELECT fingerprint, status, headers, body FROM idempotency WHERE actor_id = $1 AND key = $2", actor.id, key.text
+    )
+    if row is None:
+        return None
+    if row["fingerprint"] != key.fingerprint:
+        raise Invalid("This Idempotency-Key was used for another request.")
+    return answer(row["body"], row["status"], row["headers"] | {"Idempotent-Replay": "true"})
+
+
+def cte(key: Key, actor: Actor, params: Params, body_sql: str, headers: dict[str, str]) -> str:
+    """The key's row as one more CTE of a create's single statement; the database refuses a key that is in flight."""
+    values = ", ".join(
+        f"{params.add(value)}::{kind}"
+        for value, kind in (
+            (actor.id, "uuid"), (key.text, "text"), (key.fingerprint, "text"), (201, "int"), (headers, "jsonb"),
+        )
+    )
+    return (
+        f", key AS (INSERT INTO idempotency (actor_id, key, fingerprint, status, headers, body)"
+        f" SELECT {values}, {body_sql} WHERE hold_key({params.add(key.lock(actor))}::bigint))"
+    )
+
+
+async def guarded(
+    database: Database, actor: Actor, key: Key | None, work: Awaitable[Response[bytes]]
+) -> Response[bytes]:
+    """Runs a one-statement create; the loser of a race replays the winner's answer, or hears that it is in flight."""
+    try:
+        return await work
+    except asyncpg.UniqueViolationError as error:
+        if key is None or error.table_name != "idempotency":
+            raise
+        replay = await kept(database, actor, key)
+        if replay is None:
+            raise Conflict("A request with this Idempotency-Key is in flight.") from None
+        return replay
+    except asyncpg.LockNotAvailableError:
+        raise Conflict("A request with this Idempotency-Key is in flight.") from None
+
+
+async def hold(tx: Tx, actor: Actor, key: Key | None) -> None:
+    """Marks the key as in flight until the transaction ends."""
+    if key is not None and not await tx.fetchval("SELECT pg_try_advisory_xact_lock($1)", key.lock(actor)):
+        raise Conflict("A request with this Idempotency-Key is in flight.")
+
+
+async def keep(tx: Tx, actor: Actor, key: Key | None, response: Response[bytes]) -> None:
+    """Stores the answer beside the write."""
+    if key is not None:
+        await tx.execute(
+            "INSERT INTO idempotency (actor_id, key, fingerprint, status, headers, body) VALUES ($1, $2, $3, $4, $5, $6)",
+            actor.id, key.text, key.fingerprint, response.status_code, dict(response.headers),
+            bytes(response.content).decode(),
+        )
+
+
+Verb = Callable[..., Awaitable[Response[bytes]]]
+
+
+def idempotent(verb: Verb) -> Verb:
+    """Makes a POST handler of the form `(request, tx, …)` happen once for each `Idempotency-Key`."""
+
+    @wraps(verb)
+    async def once(*args: Any, **kwargs: Any) -> Response[bytes]:
+        request, tx = kwargs["request"], kwargs["tx"]
+        key = await key_of(request)
+        if key is None:
+            return await verb(*args, **kwargs)
+        actor = request.scope["actor"]
+        await hold(tx, actor, key)
+        if replay := await kept(tx, actor, key):
+            return replay
+        response = await verb(*args, **kwargs)
+        await keep(tx, actor, key, response)
+        return response
+
+    return once

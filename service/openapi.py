@@ -1,0 +1,170 @@
+"""The document of the API (OpenAPI 3.1), made from the routes themselves: shapes, filters, statuses and security.
+
+The framework's own generator does not know strict bodies, the grammar of lists or our error statuses; ours reads
+them from the resource that a route belongs to (`opt`), so the document cannot say less than the code does.
+"""
+
+import re
+from functools import cache
+from typing import Any
+
+import msgspec
+from litestar import Litestar
+from litestar.routes import HTTPRoute
+
+from service import query
+from service.crud import Resource
+
+REFERENCE = "#/components/schemas/{name}"
+PROBLEM_REF = {"$ref": REFERENCE.format(name="Problem")}
+TITLE, VERSION = "Sales intelligence", "1"
+_COMMON = (401, 403, 429)
+_ROLES = {
+    "list": (200, (400,)), "one": (200, (400, 404)), "create": (201, (400, 409, 413, 422)),
+    "patch": (200, (400, 404, 409, 412, 413, 422)), "put": (200, (400, 404, 409, 412, 413, 422, 428)),
+    "delete": (204, (404, 409, 412)),
+}
+_PROBLEM = {
+    "type": "object",
+    "required": ["type", "title", "status", "detail", "instance", "request_id"],
+    "properties": {
+        "type": {"type": "string"}, "title": {"type": "string"}, "status": {"type": "integer"},
+        "detail": {"type": "string"}, "instance": {"type": "string"}, "request_id": {"type": "string"},
+        "errors": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "properties": {"pointer": {"type": "string"}, "detail": {"type": "string"}},
+            },
+        },
+    },
+}
+
+
+def document(app: Litestar) -> dict[str, Any]:
+    """The whole document, as plain data."""
+    paths: dict[str, dict[str, Any]] = {}
+    shapes: list[Any] = []
+    for route in app.routes:
+        if isinstance(route, HTTPRoute) and route.path.startswith("/api/v1"):
+            operations = {
+                method.lower(): _operation(route, method, handler, shapes)
+                for handler in route.route_handlers
+                for method in handler.http_methods
+                if method != "OPTIONS"
+            }
+            paths[re.sub(r"\{(\w+):\w+\}", r"{\1}", route.path)] = operations
+    schemas = _components(shapes)
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": TITLE, "version": VERSION},
+        "paths": dict(sorted(paths.items())),
+        "components": {
+            "schemas": dict(sorted(schemas.items())) | {"Problem": _PROBLEM},
+            "securitySchemes": {
+                "bearer": {"type": "http", "scheme": "bearer"},
+                "key": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+            },
+        },
+        "security": [{"bearer": []}, {"key": []}],
+    }
+
+
+def _components(shapes: list[Any]) -> dict[str, Any]:
+    unique = list(dict.fromkeys(shapes))
+    _, components = msgspec.json.schema_components(unique, ref_template=REFERENCE, schema_hook=_unknown)
+    return components
+
+
+def _unknown(kind: Any) -> dict[str, Any]:
+    return {"title": getattr(kind, "__name__", str(kind))}
+
+
+@cache
+def _schema(shape: Any) -> dict[str, Any]:
+    (schema,), _ = msgspec.json.schema_components([shape], ref_template=REFERENCE, schema_hook=_unknown)
+    return schema
+
+
+def _operation(route: HTTPRoute, method: str, handler: Any, shapes: list[Any]) -> dict[str, Any]:
+    opt = handler.opt
+    role = next((name for name in _ROLES if isinstance(opt.get(name), Resource)), None)
+    resource: Resource | None = opt.get(role) if role else None
+    status, failures = _ROLES[role] if role else (handler.status_code, (400, 404, *opt.get("statuses", ())))
+    body, answer = _shapes(handler, resource, role)
+    shapes += [shape for shape in (body, answer) if shape is not None]
+    operation: dict[str, Any] = {
+        "operationId": f"{method.lower()}_{re.sub(r'[^a-z0-9]+', '_', route.path.lower()).strip('_')}",
+        "summary": (handler.fn.__doc__ or handler.name or "").strip().split("\n")[0],
+        "parameters": [*_path_parameters(route), *_query_parameters(handler, resource, role), *_headers(method)],
+        "responses": {
+            str(status): _response(answer, role),
+            **{str(code): _problem() for code in sorted({*_COMMON, *failures, *((422, 413) if body else ())})},
+        },
+    }
+    if opt.get("public"):
+        operation["security"] = []
+    if body is not None:
+        operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": _schema(body)}}}
+    return operation
+
+
+def _shapes(handler: Any, resource: Resource | None, role: str | None) -> tuple[Any, Any]:
+    if resource is not None:
+        body = {"create": resource.draft, "patch": resource.patch, "put": resource.patch}.get(role or "")
+        return body, None if role == "delete" else resource.item
+    field = getattr(handler, "parsed_data_field", None)
+    body = handler.opt.get("body") or (field.annotation if field is not None else None)
+    answer = handler.opt.get("answer")
+    if answer is None:
+        returned = handler.parsed_return_field.annotation
+        answer = returned if isinstance(returned, type) and issubclass(returned, msgspec.Struct) else None
+    return body if isinstance(body, type) and issubclass(body, msgspec.Struct) else None, answer
+
+
+def _response(answer: Any, role: str | None) -> dict[str, Any]:
+    if answer is None:
+        return {"description": "Done"}
+    schema = _schema(answer)
+    if role == "list":
+        schema = {
+            "type": "object",
+            "required": ["items", "next"],
+            "properties": {
+                "items": {"type": "array", "items": schema},
+                "next": {"type": ["string", "null"]},
+                "count": {"type": ["integer", "string"]},
+            },
+        }
+    return {"description": "Done", "content": {"application/json": {"schema": schema}}}
+
+
+def _problem() -> dict[str, Any]:
+    return {"description": "Problem", "content": {"application/problem+json": {"schema": PROBLEM_REF}}}
+
+
+def _path_parameters(route: HTTPRoute) -> list[dict[str, Any]]:
+    kinds = re.findall(r"\{(\w+):(\w+)\}", route.path)
+    return [
+        {"name": name, "in": "path", "required": True,
+         "schema": {"type": "string", "format": "uuid"} if kind == "uuid" else {"type": "string"}}
+        for name, kind in kinds
+    ]
+
+
+def _query_parameters(handler: Any, resource: Resource | None, role: str | None) -> list[dict[str, Any]]:
+    if resource is None:
+        return [{"name": name, "in": "query", "required": False, "schema": {}} for name in handler.opt.get("query", ())]
+    if role == "one":
+        names = ("fields", "expand", "as_of")
+    elif role == "list":
+        names = tuple(sorted(query.RESERVED - ({"q"} if not resource.text else set())))
+        names += tuple(name for name in query.columns(resource.table.name) if query.columns(resource.table.name)[name] == "text")
+    else:
+        return []
+    return [{"name": name, "in": "query", "required": False, "schema": {"type": "string"}} for name in names]
+
+
+def _headers(method: str) -> list[dict[str, Any]]:
+    named = {"POST": "Idempotency-Key", "PATCH": "If-Match", "PUT": "If-Match", "DELETE": "If-Match"}.get(method)
+    return [{"name": named, "in": "header", "required": False, "schema": {"type": "string"}}] if named else []

@@ -1,0 +1,116 @@
+"""What goes over the wire: bodies judged strictly by their shape, answers as JSON bytes, ETags, problem documents."""
+
+from typing import Any, TypeVar
+
+import msgspec
+from litestar import Request, Response
+from litestar.exceptions import HTTPException
+
+from service.db import to_json
+from service.errors import BadRequest, Invalid, NotFound, PreconditionFailed, PreconditionRequired, Problem, TooLarge
+
+JSON = "application/json"
+PROBLEM = "application/problem+json"
+BODY_LIMIT = 1_048_576
+"""Bytes of a JSON body; files have limits of their own."""
+
+T = TypeVar("T")
+_decoders: dict[Any, msgspec.json.Decoder[Any]] = {}
+
+
+async def body(request: Request[Any, Any, Any], shape: type[T]) -> T:
+    """The body as `shape`. Raises 413, 400 (not JSON) or 422 with a pointer to the member that is wrong."""
+    length = request.headers.get("content-length", "0")
+    if length.isdigit() and int(length) > BODY_LIMIT:
+        raise TooLarge(f"A body may have {BODY_LIMIT} bytes.")
+    raw = await request.body()
+    if len(raw) > BODY_LIMIT:
+        raise TooLarge(f"A body may have {BODY_LIMIT} bytes.")
+    return decode(raw, shape)
+
+
+def decode(raw: bytes, shape: type[T]) -> T:
+    """JSON bytes as `shape`, strictly: no coercion, no unknown members."""
+    decoder = _decoders.get(shape)
+    if decoder is None:
+        decoder = _decoders[shape] = msgspec.json.Decoder(shape)
+    try:
+        value: T = decoder.decode(raw)
+    except msgspec.ValidationError as error:
+        raise from_msgspec(str(error)) from None
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise BadRequest(f"The body is not JSON: {error}") from None
+    if b"\\u0000" in raw:
+        raise Invalid("A text must not hold the character NUL.", errors=[{"pointer": "", "detail": "holds NUL"}])
+    return value
+
+
+def from_msgspec(message: str) -> Invalid:
+    """msgspec's sentence, its `$.a[0].b` as the pointer `/a/0/b`."""
+    detail, _, path = message.partition(" - at `")
+    pointer = path.rstrip("`").removeprefix("$").replace("[...]", "").replace("[", "/").replace("]", "").replace(".", "/")
+    unknown = detail.partition("unknown field `")[2].rstrip("`")
+    missing = detail.partition("missing required field `")[2].rstrip("`")
+    if name := unknown or missing:
+        pointer = f"{pointer}/{name}"
+    return Invalid(f"{pointer or 'body'}: {detail}", errors=[{"pointer": pointer, "detail": detail}])
+
+
+def etag(version: int) -> str:
+    return f'"{version}"'
+
+
+def expected_version(request: Request[Any, Any, Any], *, required: bool = False) -> int | None:
+    """The version that `If-Match` names; None when there is no header or it is `*`. 428 when required and missing."""
+    header = request.headers.get("if-match")
+    if header is None:
+        if required:
+            raise PreconditionRequired("Send the version that you saw as If-Match, or * for any.")
+        return None
+    if header.strip() == "*":
+        return None
+    text = header.strip().removeprefix("W/").strip('"')
+    if not text.isascii() or not text.isdigit() or len(text) > 9:
+        raise PreconditionFailed("If-Match does not name a version of this record.")
+    return int(text)
+
+
+def check_version(expected: int | None, actual: int) -> None:
+    """Raises 412 when somebody changed the record meanwhile."""
+    if expected is not None and expected != actual:
+        raise PreconditionFailed(f"The record is at version {actual}, not {expected}.", version=actual)
+
+
+def answer(content: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response[bytes]:
+    """A JSON answer; `content` may be JSON text already (str or bytes), else anything `to_json` takes."""
+    if isinstance(content, str):
+        content = content.encode()
+    elif not isinstance(content, bytes):
+        content = to_json(content).encode()
+    return Response(content=content, status_code=status, headers=headers, media_type=JSON)
+
+
+def on_problem(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
+    """Any error of ours as `application/problem+json`."""
+    problem = error if isinstance(error, Problem) else Problem()
+    document = problem.document(request.scope["path"], request.scope.get("request_id", ""))  # type: ignore[typeddict-item]
+    return Response(
+        content=to_json(document).encode(), status_code=problem.status, media_type=PROBLEM, headers=problem.headers
+    )
+
+
+_BY_STATUS = {cls.status: cls for cls in Problem.__subclasses__()}
+
+
+def on_http_error(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
+    """The framework's own errors (no route, wrong method, bad path) in our form."""
+    assert isinstance(error, HTTPException)
+    if error.status_code == 400 and "{" in request.scope.get("path_template", ""):
+        return on_problem(request, NotFound())
+    kind = _BY_STATUS.get(error.status_code, Problem)
+    problem = kind(error.detail if error.status_code < 500 else "")
+    if kind is Problem:
+        problem.status = error.status_code
+        problem.title = error.detail or "Error"
+    problem.headers = dict(error.headers or {})
+    return on_problem(request, problem)

@@ -1,0 +1,9 @@
+"""Every job of the product: type → handler."""
+
+from service.settings import Settings
+from service.worker import Handler
+
+
+def handlers(settings: Settings) -> dict[str, Handler]:
+    """What the worker can do, with the settings that some of it needs."""
+    return {}
