@@ -44,6 +44,7 @@ REACTIONS: dict[str, tuple[Reaction, ...]] = {
     "recommendation.created": (deliver,),
     "forecast.changed": (deliver,),
     "model.promoted": (Reaction("score.all"), deliver),
+    "change.undone": (Reaction("score.all"), deliver),
     "*": (deliver,),
 }
 
