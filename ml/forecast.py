@@ -1,0 +1,382 @@
+"""Draws of a period's revenue that add up: closed + open + yet to be created, person by person.
+
+Every leaf (one person's book) gets N draws in whole cents. All leaves share the same company and team shocks draw by
+draw, so a node of the hierarchy is nothing but the sum of its leaves *in every draw*; quantiles of a sum are read from
+the summed draws and never from the leaves' quantiles.
+
+An open deal is won by an instant when its latent normal x lies below the normal score of P(won by then):
+x = (noise - company shock - team shock) / s, the one-factor model of Vasicek (2002, "The distribution of loan portfolio
+value"). It leaves every deal's own probability exactly as it was and only ties deals to each other. Deals that are
+still to be created arrive as Poisson counts whose rate carries the same shocks.
+
+Money comes in as floats in units of the home currency and leaves as int64 cents; time is counted in days from the
+forecast's instant.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import ndtri
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+DRAWS = 2_000
+LOW, MIDDLE, HIGH = 0.1, 0.5, 0.9
+MISS = 1 - (HIGH - LOW)
+"""The share of outcomes that P10-P90 leaves outside when it is right."""
+_SCORE_OF_P90 = 1.2815515655446004
+_WIDEST_SCORE = 3.0
+"""Amounts are drawn within three normal scores of the median: a tail beyond what was ever seen is not sold."""
+
+
+@dataclass(frozen=True)
+class Shocks:
+    """How far a whole company, and a team beside it, strays from what its deals promise (standard deviations)."""
+
+    company: float
+    team: float
+    inflation: float = 1.0
+    """What both are multiplied by so that past bands would have held as often as they claim."""
+    n_origins: int = 0
+
+
+@dataclass(frozen=True)
+class OpenDeals:
+    """The open deals of all leaves.
+
+    `leaf` (n,) is the index of the owner's leaf, `won_by` (n, weeks) the cumulative chance to be won by the end of
+    week 1, 2, …, `amount` (n, 3) the P10, P50 and P90 of the amount if won.
+    """
+
+    leaf: Ints
+    won_by: Floats
+    amount: Floats
+
+
+@dataclass(frozen=True)
+class NewBusiness:
+    """What each leaf will yet create and win.
+
+    `wins` (leaves, points) is the expected number of deals created from now on and won within each interval,
+    `certainty` (leaves,) the gamma shape of what is known of that rate, `amount` (leaves, q) an evenly spaced
+    quantile grid of the amount of a won deal.
+    """
+
+    wins: Floats
+    certainty: Floats
+    amount: Floats
+
+
+@dataclass(frozen=True)
+class Draws:
+    """Cumulative cents won by each point of time: (leaves, points, draws), without what is closed already."""
+
+    open: Ints
+    created: Ints
+
+    @property
+    def total(self) -> Ints:
+        """(leaves, draws): open and created at the last point, the end of the period."""
+        return self.open[:, -1] + self.created[:, -1]
+
+
+@dataclass(frozen=True)
+class Band:
+    """One node's outlook in cents; `attain` is the chance to reach the quota, None without one."""
+
+    p10: int
+    p50: int
+    p90: int
+    attain: float | None
+
+
+def chance_by(won_by: Floats, days: Floats) -> Floats:
+    """P(won by each of `days`) read between the weekly points of the curves; flat beyond the last week."""
+    weeks = np.clip(np.asarray(days, float) / 7, 0, won_by.shape[1])
+    steps = np.hstack([np.zeros((len(won_by), 1)), won_by])
+    left = np.minimum(weeks.astype(int), won_by.shape[1] - 1)
+    share = weeks - left
+    return np.asarray(steps[:, left] * (1 - share) + steps[:, left + 1] * share)
+
+
+def shared_normals(rng: np.random.Generator, rows: int, draws: int) -> Floats:
+    """(rows, draws) normals, each row a shuffled set of evenly spaced normal scores: no luck in the mean."""
+    scores = ndtri((np.arange(draws) + 0.5) / draws)
+    return rng.permuted(np.broadcast_to(scores, (rows, draws)), axis=1)
+
+
+def draw_amounts(quantiles: Floats, scores: Floats) -> Ints:
+    """Cents at the normal `scores` of two half log-normals through P10, P50 and P90 (rows of `quantiles`)."""
+    logs = np.log(np.maximum(quantiles, 0.01))
+    down, up = logs[:, 1] - logs[:, 0], logs[:, 2] - logs[:, 1]
+    scores = np.clip(scores, -_WIDEST_SCORE, _WIDEST_SCORE)
+    spread = np.where(scores < 0, np.maximum(down, 0), np.maximum(up, 0)) / _SCORE_OF_P90
+    return np.asarray(np.rint(np.exp(logs[:, 1] + spread * scores) * 100), np.int64)
+
+
+def draw_open(deals: OpenDeals, ends: Floats, good: Floats, spread: float, rng: np.random.Generator) -> Ints:
+    """(points, draws) cents that one leaf's deals bring by each of `ends`.
+
+    `good` (draws,) is the sum of the shared shocks, positive when business is better than promised, and `spread`
+    its variance.
+    """
+    draws = good.shape[0]
+    if not len(deals.leaf):
+        return np.zeros((len(ends), draws), np.int64)
+    latent = (rng.standard_normal((len(deals.leaf), draws)) - good) / np.sqrt(1 + spread)
+    limits = ndtri(np.clip(chance_by(deals.won_by, ends), 0, 1))
+    deal, draw = np.nonzero(latent < limits[:, -1:])
+    first = (latent[deal, draw][:, None] >= limits[deal]).sum(axis=1)
+    cents = draw_amounts(deals.amount[deal], rng.standard_normal(len(deal)))
+    return _totals(first, draw, cents, len(ends), draws)
+
+
+def draw_created(
+    wins: Floats, certainty: float, amount: Floats, good: Floats, spread: float, rng: np.random.Generator
+) -> Ints:
+    """(points, draws) cents of one leaf's deals yet to be created; `wins` (points,) as in `NewBusiness`."""
+    points, draws = len(wins), good.shape[0]
+    shape = max(certainty, 0.5)
+    pace = np.exp(good - spread / 2) * rng.gamma(shape, 1 / shape, draws)
+    counts = rng.poisson(wins[:, None] * pace)
+    point, draw = np.divmod(np.repeat(np.arange(points * draws), counts.ravel()), draws)
+    where = rng.random(len(draw)) * (len(amount) - 1)
+    cents = np.rint(np.interp(where, np.arange(len(amount)), amount) * 100).astype(np.int64)
+    return _totals(point, draw, cents, points, draws)
+
+
+def _totals(point: Ints, draw: Ints, cents: Ints, points: int, draws: int) -> Ints:
+    """Sums by (point, draw), cumulative over points. Floats hold cents exactly below 90 trillion units."""
+    sums = np.bincount(point * draws + draw, weights=cents, minlength=points * draws)
+    return np.cumsum(np.rint(sums).astype(np.int64).reshape(points, draws), axis=0)
+
+
+def draw_leaves(
+    deals: OpenDeals,
+    business: NewBusiness | None,
+    team: Sequence[int] | Ints,
+    ends: Sequence[float] | Floats,
+    shocks: Shocks,
+    *,
+    seed: int = 0,
+    draws: int = DRAWS,
+) -> Draws:
+    """The draws of every leaf; `team` (leaves,) says which team's shock a leaf shares, `ends` ascend in days.
+
+    Each leaf has its own stream of random numbers, so one leaf's deals never disturb another's draws.
+    """
+    teams, points = np.asarray(team, int), np.asarray(ends, float)
+    shared = np.random.default_rng([seed, 1])
+    company = shared_normals(shared, 1, draws)[0] * shocks.company * shocks.inflation
+    by_team = shared_normals(shared, int(teams.max(initial=0)) + 1, draws) * shocks.team * shocks.inflation
+    spread = (shocks.company**2 + shocks.team**2) * shocks.inflation**2
+    won = np.zeros((2, len(teams), len(points), draws), np.int64)
+    for leaf, its_team in enumerate(teams):
+        good = company + by_team[its_team]
+        mine = deals.leaf == leaf
+        own = OpenDeals(deals.leaf[mine], deals.won_by[mine], deals.amount[mine])
+        won[0, leaf] = draw_open(own, points, good, spread, np.random.default_rng([seed, 2, leaf]))
+        if business is not None and business.wins[leaf].sum() > 0:
+            won[1, leaf] = draw_created(
+                business.wins[leaf], float(business.certainty[leaf]), business.amount[leaf], good, spread,
+                np.random.default_rng([seed, 3, leaf]),
+            )  # fmt: skip
+    return Draws(won[0], won[1])
+
+
+def mean_cents(draws: Ints) -> int:
+    """The mean in whole cents; means of leaves are rounded once and only added afterwards."""
+    return round(float(draws.mean())) if draws.size else 0
+
+
+def band(draws: Ints, quota_cents: int | None = None) -> Band:
+    """P10, P50, P90 (order statistics, so whole cents) and the share of draws that reach the quota."""
+    low, middle, high = np.quantile(draws, (LOW, MIDDLE, HIGH), method="inverted_cdf")
+    attain = None if not quota_cents else float(np.mean(draws >= quota_cents))
+    return Band(int(low), int(middle), int(high), attain)
+
+
+def coverage(actual: Floats, low: Floats, high: Floats) -> float:
+    """The share of outcomes within their bands, both ends included."""
+    return float(np.mean((actual >= low) & (actual <= high)))
+
+
+def interval_score(actual: Floats, low: Floats, high: Floats) -> float:
+    """Mean interval score of the 80 % band (Gneiting & Raftery 2007), in the outcome's unit; less is better."""
+    below, above = np.maximum(low - actual, 0), np.maximum(actual - high, 0)
+    return float(np.mean((high - low) + 2 / MISS * (below + above)))
+
+
+@dataclass(frozen=True)
+class Origin:
+    """A past instant, forecast with what was known then, and what came of it.
+
+    `at` and `known` count days on one axis: when the forecast was made and when its outcome was known. `actual`
+    (leaves,) is what the leaves won between the two, in units of money.
+    """
+
+    at: float
+    known: float
+    period: str
+    team: Ints
+    deals: OpenDeals
+    business: NewBusiness | None
+    ends: Floats
+    actual: Floats
+
+    def draw(self, shocks: Shocks, *, seed: int = 0, draws: int = 400) -> Ints:
+        """(leaves, draws) cents as they would have been drawn then under `shocks`."""
+        return draw_leaves(
+            self.deals, self.business, self.team, self.ends, shocks, seed=seed, draws=draws
+        ).total
+
+
+@dataclass(frozen=True)
+class _Moments:
+    mean: Floats
+    variance: Floats
+    actual: Floats
+    weight: float
+
+
+HALF_LIFE_DAYS = 273.0
+"""A shock counts half after three quarters: one bad quarter must not widen the bands for ever."""
+_PRIOR_SHARE = 3.0
+_PRIOR = (0.10, 0.10)
+"""Before anything is measured: a tenth for the company and as much for a team, worth three origins."""
+
+
+def _moments(origin: Origin, now: float) -> _Moments:
+    """Mean and variance by team if nothing but chance were at work, beside what happened."""
+    draws = origin.draw(Shocks(0.0, 0.0)) / 100.0
+    teams = np.unique(origin.team)
+    by_team = np.stack([draws[origin.team == team].sum(axis=0) for team in teams])
+    actual = np.array([origin.actual[origin.team == team].sum() for team in teams])
+    weight = 0.5 ** ((now - origin.at) / HALF_LIFE_DAYS)
+    return _Moments(by_team.mean(axis=1), by_team.var(axis=1), actual, weight)
+
+
+def estimate_shocks(origins: Sequence[Origin], now: float) -> Shocks:
+    """Shock sizes by the method of moments: squared misses beyond chance, relative to the expected revenue.
+
+    What two teams miss together belongs to the company, the rest of each miss to the team.
+    """
+    together = alone = pairs = squares = total_weight = 0.0
+    for moments in (_moments(origin, now) for origin in origins):
+        miss, weight = moments.actual - moments.mean, moments.weight
+        scale = moments.mean.sum() ** 2
+        if scale <= 0:
+            continue
+        own = float((moments.mean**2).sum())
+        excess = float((miss**2 - moments.variance).sum())
+        cross = float(miss.sum() ** 2 - (miss**2).sum()) if len(miss) > 1 else excess
+        together += weight * cross / scale
+        pairs += weight * ((scale - own) / scale if len(miss) > 1 else 1.0)
+        alone += weight * excess / scale
+        squares += weight * own / scale
+        total_weight += weight
+    if not total_weight:
+        return Shocks(*_PRIOR)
+    pairs, squares = pairs / total_weight, squares / total_weight
+    company = max(together / total_weight / max(pairs, 1e-9), 0.0)
+    team = max(alone / total_weight / max(squares, 1e-9) - company, 0.0)
+    trust = total_weight / (total_weight + _PRIOR_SHARE)
+    mixed = [
+        np.sqrt(trust * got + (1 - trust) * prior**2)
+        for got, prior in zip((company, team), _PRIOR, strict=True)
+    ]
+    return Shocks(float(mixed[0]), float(mixed[1]), n_origins=len(origins))
+
+
+INFLATIONS = (0.75, 1.0, 1.25, 1.5, 2.0, 3.0)
+LEAST_ORIGINS = 4
+
+
+def nodes_of(origin: Origin, cents: Ints) -> dict[str, tuple[Ints, Ints]]:
+    """Draws and outcome (cents) by level: the company, its teams, its leaves; rows are nodes."""
+    actual = np.rint(origin.actual * 100).astype(np.int64)
+    teams = [origin.team == team for team in np.unique(origin.team)]
+    return {
+        "company": (cents.sum(axis=0, keepdims=True), actual.sum(keepdims=True)),
+        "team": (
+            np.stack([cents[rows].sum(axis=0) for rows in teams]),
+            np.array([actual[r].sum() for r in teams]),
+        ),
+        "person": (cents, actual),
+    }
+
+
+def tune(origins: Sequence[Origin], now: float) -> Shocks:
+    """Shocks whose inflation brings the past bands of company and teams closest to their claim.
+
+    Of equally good inflations the one with the lower interval score is taken; persons are not tuned for: they
+    inherit the shared shocks.
+    """
+    shocks = estimate_shocks(origins, now)
+    weights = np.array([0.5 ** ((now - origin.at) / HALF_LIFE_DAYS) for origin in origins])
+    best, best_key = shocks, (np.inf, np.inf)
+    for inflation in INFLATIONS:
+        tried = replace(shocks, inflation=inflation)
+        held, scores = zip(*(_held(origin, tried) for origin in origins), strict=True)
+        miss = abs(float(np.average(held, weights=weights)) - (HIGH - LOW))
+        key = (round(miss, 2), float(np.average(scores, weights=weights)))
+        if key < best_key:
+            best, best_key = tried, key
+    return best
+
+
+def _held(origin: Origin, shocks: Shocks) -> tuple[float, float]:
+    """Coverage and relative interval score of one origin's company and team bands, the company counting half."""
+    levels = nodes_of(origin, origin.draw(shocks))
+    held, scores = [], []
+    for level in ("company", "team"):
+        draws, actual = levels[level]
+        low, high = np.quantile(draws, (LOW, HIGH), axis=1, method="inverted_cdf").astype(float)
+        scale = max(float(draws.mean(axis=1).sum()), 1.0)
+        held.append(coverage(actual.astype(float), low, high))
+        scores.append(interval_score(actual.astype(float), low, high) / scale)
+    return float(np.mean(held)), float(np.mean(scores))
+
+
+@dataclass(frozen=True)
+class Judged:
+    """How bands made with only what was known then have held: by level, with the number of bands and periods."""
+
+    coverage: dict[str, float]
+    interval_score: dict[str, float]
+    n: dict[str, int]
+    n_origins: int
+    n_periods: int
+
+
+def judge(origins: Sequence[Origin]) -> Judged | None:
+    """Every origin's band under the shocks that were known at that origin; None when no origin had enough past.
+
+    An origin teaches only once its outcome is known, and at least `LEAST_ORIGINS` must have taught.
+    """
+    rows: dict[str, list[tuple[float, float, float]]] = {"company": [], "team": [], "person": []}
+    judged = []
+    cache: dict[int, Shocks] = {}
+    for origin in origins:
+        past = [other for other in origins if other.known <= origin.at]
+        if len(past) < LEAST_ORIGINS:
+            continue
+        shocks = cache.setdefault(len(past), tune(past, origin.at))
+        judged.append(origin)
+        for level, (draws, actual) in nodes_of(origin, origin.draw(shocks)).items():
+            low, high = np.quantile(draws, (LOW, HIGH), axis=1, method="inverted_cdf")
+            busy = (high > 0) | (actual > 0)  # who promises nothing and wins nothing proves nothing
+            rows[level] += zip(actual[busy] / 100.0, low[busy] / 100.0, high[busy] / 100.0, strict=True)
+    if not judged:
+        return None
+    tables = {level: np.array(values).T for level, values in rows.items()}
+    return Judged(
+        coverage={level: coverage(*table) for level, table in tables.items()},
+        interval_score={level: interval_score(*table) for level, table in tables.items()},
+        n={level: table.shape[1] for level, table in tables.items()},
+        n_origins=len(judged),
+        n_periods=len({origin.period for origin in judged}),
+    )
