@@ -1,8 +1,55 @@
 """Every module that defines tables of the service: importing this makes `db.metadata` complete, for migrations."""
 
 from service import db, idempotency, jobs, ledger
-from service.domains import sessions
+from service.domains import (
+    accounts,
+    activities,
+    battle_cards,
+    company,
+    competitors,
+    contacts,
+    exchange_rates,
+    leads,
+    lines,
+    notes,
+    opportunities,
+    periods,
+    pipelines,
+    playbooks,
+    products,
+    quotas,
+    sessions,
+    stakeholders,
+    teams,
+    territories,
+    users,
+)
 
 metadata = db.metadata
 
-MODULES = (idempotency, jobs, ledger, sessions)
+MODULES = (
+    idempotency,
+    jobs,
+    ledger,
+    accounts,
+    activities,
+    battle_cards,
+    company,
+    competitors,
+    contacts,
+    exchange_rates,
+    leads,
+    lines,
+    notes,
+    opportunities,
+    periods,
+    pipelines,
+    playbooks,
+    products,
+    quotas,
+    sessions,
+    stakeholders,
+    teams,
+    territories,
+    users,
+)
