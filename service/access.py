@@ -18,9 +18,7 @@ from service.errors import Forbidden
 READ = frozenset({"read"})
 WRITE = frozenset({"read", "create", "update", "delete"})
 
-RECORDS = (
-    "accounts contacts leads opportunities lines stakeholders activities notes".split()
-)
+RECORDS = "accounts contacts leads opportunities lines stakeholders activities notes".split()
 """What reps and managers keep."""
 
 CATALOGUE = (
@@ -137,7 +135,9 @@ def may(actor: Actor, resource: str, action: str) -> bool:
     if action not in PERMISSIONS[actor.role].get(resource, frozenset()):
         return False
     scopes = actor.scopes
-    return scopes is None or not scopes.isdisjoint({"*", f"*:{action}", f"{resource}:*", f"{resource}:{action}"})
+    return scopes is None or not scopes.isdisjoint(
+        {"*", f"*:{action}", f"{resource}:*", f"{resource}:{action}"}
+    )
 
 
 def require(actor: Actor, resource: str, action: str) -> None:
@@ -156,9 +156,7 @@ def _own(alias: str, scope: str) -> str:
 
 
 def _of_deal(alias: str, scope: str) -> str:
-    return (
-        f"EXISTS (SELECT 1 FROM opportunities ao WHERE ao.id = {alias}.opportunity_id AND ao.owner_id = ANY({scope}))"
-    )
+    return f"EXISTS (SELECT 1 FROM opportunities ao WHERE ao.id = {alias}.opportunity_id AND ao.owner_id = ANY({scope}))"
 
 
 def _of_lead(alias: str, scope: str) -> str:
@@ -192,6 +190,10 @@ def _note(alias: str, scope: str) -> str:
     return f"({own} OR {_of_deal(alias, scope)} OR {_of_lead(alias, scope)} OR {loose})"
 
 
+def _made(alias: str, scope: str) -> str:
+    return f"{alias}.created_by_id = ANY({scope})"
+
+
 def _of_deal_or_lead(alias: str, scope: str) -> str:
     return f"({_of_deal(alias, scope)} OR {_of_lead(alias, scope)})"
 
@@ -207,6 +209,7 @@ ROWS: dict[str, Callable[[str, str], str]] = {
     "notes": _note,
     "scores": _of_deal_or_lead,
     "recommendations": _of_deal_or_lead,
+    "webhooks": _made,
 }
 """Guarded table → the predicate of what an actor with a limited scope sees. `quotas` follows in `visible`."""
 

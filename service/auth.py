@@ -25,7 +25,7 @@ from litestar.middleware import ASGIMiddleware
 from litestar.types import ASGIApp, HTTPReceiveMessage, Receive, Scope, Send
 
 from service.access import Actor
-from service.db import Database
+from service.db import Database, Tx
 from service.errors import Forbidden, TooLarge, Unauthorized
 from service.home import Home
 from service.ids import new_id
@@ -151,13 +151,12 @@ _COOKIE = """
 SELECT id, user_id FROM sessions WHERE kind = 'web' AND secret_hash = $1 AND ended_at IS NULL AND expires_at > now()"""
 
 _KEY = """
-SELECT k.id, k.user_id, k.scopes FROM api_keys k
-WHERE k.key_hash = $1 AND k.deleted_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > now())"""
+SELECT k.id, k.user_id, k.scopes FROM api_key_secrets s JOIN api_keys k ON k.id = s.api_key_id
+WHERE s.key_hash = $1 AND k.deleted_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > now())"""
 
 _KEY_USED = """
-INSERT INTO api_key_uses (api_key_id, last_used_at) VALUES ($1, now())
-ON CONFLICT (api_key_id) DO UPDATE SET last_used_at = now()
-    WHERE api_key_uses.last_used_at < now() - interval '60 seconds'"""
+UPDATE api_key_secrets SET last_used_at = now()
+WHERE api_key_id = $1 AND coalesce(last_used_at < now() - interval '60 seconds', TRUE)"""
 
 
 class Identity(msgspec.Struct, frozen=True):
@@ -165,6 +164,36 @@ class Identity(msgspec.Struct, frozen=True):
 
     actor: Actor
     session_id: UUID | None = None
+
+
+async def actor_of_user(
+    run: Database | Tx,
+    user_id: UUID,
+    session_id: UUID | None = None,
+    *,
+    door: str = "api",
+    scopes: frozenset[str] | None = None,
+) -> Actor:
+    """The actor of an active user; a manager with the people below, by teams and by reporting lines.
+
+    Raises `Unauthorized` when the user is not active or the session has ended.
+    """
+    row = await run.fetchrow(_WHO, user_id, session_id)
+    if row is None:
+        raise refused("The session has ended, or the user is not active.")
+    role, all_rows = row["role"], row["role"] in WIDE_ROLES
+    below, teams = (row["owners"], row["teams"]) if role == "manager" else ([], [])
+    return Actor(
+        id=row["id"],
+        role=role,
+        email=row["email"],
+        name=row["name"],
+        team_id=row["team_id"],
+        owners=None if all_rows else tuple(dict.fromkeys([row["id"], *below])),
+        teams=None if all_rows else tuple(teams),
+        scopes=scopes,
+        door="integration" if role == "integration" else door,
+    )
 
 
 class Gate:
@@ -216,23 +245,8 @@ class Gate:
     async def who(
         self, user_id: UUID, session_id: UUID | None, *, door: str, scopes: frozenset[str] | None = None
     ) -> Identity:
-        """The actor of an active user; a manager with the people below, by teams and by reporting lines."""
-        row = await self.database.fetchrow(_WHO, user_id, session_id)
-        if row is None:
-            raise refused("The session has ended, or the user is not active.")
-        role, all_rows = row["role"], row["role"] in WIDE_ROLES
-        below, teams = (row["owners"], row["teams"]) if role == "manager" else ([], [])
-        actor = Actor(
-            id=row["id"],
-            role=role,
-            email=row["email"],
-            name=row["name"],
-            team_id=row["team_id"],
-            owners=None if all_rows else tuple(dict.fromkeys([row["id"], *below])),
-            teams=None if all_rows else tuple(teams),
-            scopes=scopes,
-            door="integration" if role == "integration" else door,
-        )
+        """The identity of an active user, while the session lasts."""
+        actor = await actor_of_user(self.database, user_id, session_id, door=door, scopes=scopes)
         return Identity(actor, session_id)
 
     # Kept under "kind value": a cookie's value sent as an API key is no API key.

@@ -42,7 +42,7 @@ if given >= 1 then
 end
 return {given, math.max(room - given, 0), math.ceil((due - now) / 1000), math.ceil((due + step - period - now) / 1000)}
 """
-"""KEYS: the subject. ARGV: limit, period in µs, wanted. Returns granted, left, ms until all is free, ms until one is."""
+"""KEYS: the subject. ARGV: limit, period in µs, wanted. Returns granted, left, ms until all is free, until one is."""
 
 
 class Verdict(msgspec.Struct, frozen=True):

@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from service.domains import sessions
+from service.domains import api_keys, sessions, webhooks
 
-ROUTES: tuple[Any, ...] = (*sessions.routes,)
+ROUTES: tuple[Any, ...] = (*sessions.routes, *api_keys.routes, *webhooks.routes)
 """Under `/api/v1`."""
 
 PAGES: tuple[Any, ...] = ()

@@ -4,6 +4,7 @@ from service import db, idempotency, jobs, ledger
 from service.domains import (
     accounts,
     activities,
+    api_keys,
     battle_cards,
     company,
     competitors,
@@ -23,6 +24,7 @@ from service.domains import (
     teams,
     territories,
     users,
+    webhooks,
 )
 
 metadata = db.metadata
@@ -33,6 +35,7 @@ MODULES = (
     ledger,
     accounts,
     activities,
+    api_keys,
     battle_cards,
     company,
     competitors,
@@ -52,4 +55,5 @@ MODULES = (
     teams,
     territories,
     users,
+    webhooks,
 )

@@ -1,9 +1,10 @@
 """Every job of the product: type → handler."""
 
+from service import webhooks
 from service.settings import Settings
 from service.worker import Handler
 
 
 def handlers(settings: Settings) -> dict[str, Handler]:
     """What the worker can do, with the settings that some of it needs."""
-    return {}
+    return {**webhooks.handlers(settings)}

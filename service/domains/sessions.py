@@ -104,7 +104,7 @@ class TokenPair(msgspec.Struct, kw_only=True):
 
     access_token: str
     refresh_token: str
-    token_type: str = "bearer"
+    token_type: str = "bearer"  # noqa: S105  # a word of OAuth, no secret
     expires_in: int = ACCESS_SECONDS
 
 
