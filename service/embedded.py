@@ -19,6 +19,7 @@ import psutil
 from service.home import Home
 from service.postgres import Postgres
 from service.settings import Refused, Settings
+from service.signals import held
 from service.system import free_port, plain_environment, valkey_binary
 
 VALKEY = """\
@@ -86,14 +87,13 @@ class Valkey:
         self.folder.mkdir(mode=0o700, exist_ok=True)
         folder = str(self.folder).replace("\\", "\\\\").replace('"', '\\"')
         self.home.write_text("valkey/valkey.conf", VALKEY.format(folder=folder, **self._state))
-        log = self.home.log("valkey")
-        with open(log, "wb") as output:
+        with held(), open(self.home.log("valkey"), "wb") as output:
             self._process = subprocess.Popen(
                 [valkey_binary(), self.folder / "valkey.conf"],
                 cwd=self.folder, stdin=subprocess.DEVNULL, stdout=output, stderr=output,
                 env=plain_environment(), start_new_session=True, umask=0o077,
             )  # fmt: skip
-        self.home.write_text("valkey/pid", str(self._process.pid))
+            self.home.write_text("valkey/pid", str(self._process.pid))
         while self._process.poll() is None:
             if self._answers():
                 return True

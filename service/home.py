@@ -53,7 +53,8 @@ class Home:
         """Keeps a private file, whole or not at all."""
         self.write_text(name, json.dumps(content, indent=1) + "\n")
 
-    def write_text(self, name: str, text: str) -> None:
+    def write_text(self, name: str, text: str, *, once: bool = False) -> None:
+        """Keeps a private file, whole or not at all; with `once` one that exists stays as it is."""
         target, draft = self / name, self / f"{name}.{os.getpid()}.new"
         with as_sentences(target):
             try:
@@ -63,14 +64,18 @@ class Home:
                     file.write(text)
                     file.flush()
                     os.fsync(file.fileno())
-                draft.replace(target)
+                if once:
+                    with suppress(FileExistsError):
+                        os.link(draft, target)
+                else:
+                    draft.replace(target)
             finally:
                 draft.unlink(missing_ok=True)
 
     def make_secret(self, path: Path) -> None:
         """Makes the signing key at the first start."""
         if path == self / "secret.key" and not path.exists():
-            self.write_text(path.name, secrets.token_urlsafe(48) + "\n")
+            self.write_text(path.name, secrets.token_urlsafe(48) + "\n", once=True)
 
     def log(self, name: str) -> int:
         """A descriptor that appends to a log of this home; one beyond 20 MB starts anew, the last is kept."""

@@ -18,6 +18,7 @@ from psycopg import sql
 
 from service.home import Home, as_sentences
 from service.settings import Refused
+from service.signals import held
 from service.system import (
     OUTSIDE,
     Identity,
@@ -108,17 +109,15 @@ class Postgres:
     def stop(self) -> None:
         """Ends it in PostgreSQL's fast way; within 30 seconds, or harder."""
         for number, patience in ((signal.SIGINT, 30), (signal.SIGQUIT, 5), (signal.SIGKILL, 5)):
-            pid = self._pid() if self._state else None
+            pid = self._living()
             if pid is None:
                 break
             with suppress(psutil.Error):
                 psutil.Process(pid).send_signal(number)
             deadline = time.monotonic() + patience
-            while self._pid() is not None and time.monotonic() < deadline:
+            while self._living() is not None and time.monotonic() < deadline:
                 time.sleep(0.02)
-        if self._process is not None:
-            self._process.wait(timeout=10)
-            self._process = None
+        self._process = None
 
     def remove_outside(self) -> None:
         """Deletes a cluster that lies outside its home; for tests, which throw their homes away."""
@@ -128,7 +127,7 @@ class Postgres:
     def _plan(self, identity: Identity) -> None:
         """Chooses port, passwords and place, and keeps them before anything is made with them."""
         data = self.home / self._name
-        if not identity.reaches(self.home.path.parent) or not self._passes(identity):
+        if not self._passes(identity):
             data = OUTSIDE / f"{self._name}-{secrets.token_hex(6)}"
         self._state = {
             "port": free_port(),
@@ -183,16 +182,18 @@ class Postgres:
             "--auth=scram-sha-256", "--encoding=UTF8", "--no-instructions", *locale,
             *([] if self.durable else ["--no-sync"]),
         ]  # fmt: skip
-        with open(identity.pipe(self._state["passwords"][OWNER] + "\n"), "rb") as password:
-            process = subprocess.Popen(
-                command, cwd=draft, stdin=password, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                env=plain_environment(), start_new_session=True, **identity.options(),
-            )  # fmt: skip
+        process: subprocess.Popen[bytes] | None = None
         try:
+            with held(), open(identity.pipe(self._state["passwords"][OWNER] + "\n"), "rb") as password:
+                process = subprocess.Popen(
+                    command, cwd=draft, stdin=password, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                    env=plain_environment(), start_new_session=True, **identity.options(),
+                )  # fmt: skip
             output, _ = process.communicate()
         except BaseException:
-            process.terminate()
-            process.wait()
+            if process is not None:
+                process.terminate()
+                process.wait()
             shutil.rmtree(draft, ignore_errors=True)
             raise
         return subprocess.CompletedProcess(command, process.returncode, output)
@@ -231,12 +232,11 @@ class Postgres:
             options["io_method"] = "sync"  # three processes fewer; the data of one company lie in memory
         command = [str(binaries / "bin" / "postgres"), "-D", str(self.data)]
         command += [f"--{name}={value}" for name, value in options.items()]
-        with open(self.home.log(self._name), "wb") as output:
-            process = subprocess.Popen(
+        with held(), open(self.home.log(self._name), "wb") as output:
+            self._process = process = subprocess.Popen(
                 command, cwd=self.data, stdin=subprocess.DEVNULL, stdout=output, stderr=output,
                 env=plain_environment(), start_new_session=True, **identity.options(),
             )  # fmt: skip
-        self._process = process
         while process.poll() is None:
             if self._ready():
                 return True
@@ -259,6 +259,12 @@ class Postgres:
             if process.status() != psutil.STATUS_ZOMBIE and str(self.data) in process.cmdline():
                 return int(process.pid)
         return None
+
+    def _living(self) -> int | None:
+        """The server's number: that of our own child even before it has written it down."""
+        if self._process is not None and self._process.poll() is None:
+            return self._process.pid
+        return self._pid() if self._state else None
 
     def _ready(self) -> bool:
         lines = self._pid_file()

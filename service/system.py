@@ -1,4 +1,4 @@
-"""What the operating system must grant the embedded PostgreSQL: a user that is not root, and paths that it can reach."""
+"""What the operating system must grant the embedded PostgreSQL: a user that is not root, and paths it can reach."""
 
 import os
 import pwd

@@ -1,37 +1,64 @@
-"""`sales migrate`: brings the database to the shape that this version expects, and says in a sentence why it cannot."""
+"""`sales migrate`: brings the database to the shape that this version expects, or says in a sentence why it cannot."""
 
+import json
+import os
 from urllib.parse import unquote, urlsplit
 
+import click
 import psycopg
 from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
-from psycopg import errors
+from psycopg import errors, sql
+from sqlalchemy.exc import DBAPIError
 
+from service.embedded import running
 from service.postgres import make_role
-from service.settings import ROOT, Refused
+from service.settings import ROOT, Refused, read
+
+Connection = psycopg.Connection[tuple[object, ...]]
 
 OLDEST_SERVER, OLDEST_VECTOR = 16, (0, 8)
 MIGRATIONS = ROOT / "migrations"
+LOCK = 7_253_001
+"""Key of the advisory lock under which migrations run: two processes that start together take turns."""
 
 
-def upgrade(owner_url: str, app_url: str) -> None:
-    """Runs what is missing, as the owner; makes the application's role first where it is missing.
+def upgrade(owner_url: str, app_url: str) -> list[str]:
+    """Runs what is missing, as the owner, and returns the names of the revisions that ran.
 
-    Raises `Refused` for a server too old, without pgvector, without the rights, or made by a newer version of ours.
+    Makes the application's role first where it is missing. Raises `Refused` for a server too old, without pgvector or
+    the rights, or used by a newer version of ours.
     """
     try:
         with psycopg.connect(owner_url, autocommit=True, connect_timeout=10) as connection:
+            connection.execute("SELECT pg_advisory_lock(%s)", [LOCK])
             _check_server(connection)
-            _check_revision(connection)
+            before = _known_revision(connection)
             _check_application(connection, app_url)
-        command.upgrade(config(owner_url, app_url), "head")
-    except errors.InsufficientPrivilege as error:
-        raise Refused(
-            f"The role of DATABASE_URL lacks a right that migrations need: {_first_line(error)}"
-        ) from error
-    except psycopg.OperationalError as error:
-        raise Refused(f"The database does not answer: {_first_line(error)}") from error
+            command.upgrade(config(owner_url, app_url), "head")
+            return [
+                script.revision
+                for script in ScriptDirectory(str(MIGRATIONS)).iterate_revisions("head", before)
+            ]
+    except (psycopg.Error, DBAPIError) as error:
+        raise Refused(_why(error)) from error
+
+
+def ensure_current(owner_url: str, app_url: str) -> None:
+    """`upgrade` where something is missing; one short question where nothing is."""
+    try:
+        with psycopg.connect(owner_url, connect_timeout=10) as connection:
+            if not pending(connection):
+                return
+    except psycopg.Error as error:
+        raise Refused(_why(error)) from error
+    upgrade(owner_url, app_url)
+
+
+def pending(connection: Connection) -> bool:
+    """Whether migrations are missing."""
+    return _known_revision(connection) != ScriptDirectory(str(MIGRATIONS)).get_current_head()
 
 
 def config(owner_url: str, app_url: str) -> Config:
@@ -44,58 +71,80 @@ def config(owner_url: str, app_url: str) -> Config:
     return config
 
 
-def pending(connection: "psycopg.Connection[tuple[object, ...]]") -> bool:
-    """Whether migrations are missing."""
-    return _revisions(connection) != set(ScriptDirectory(MIGRATIONS).get_heads())
-
-
-def _check_server(connection: "psycopg.Connection[tuple[object, ...]]") -> None:
+def _check_server(connection: Connection) -> None:
     version = connection.info.server_version // 10_000
     if version < OLDEST_SERVER:
         raise Refused(f"The database server is PostgreSQL {version}; it takes {OLDEST_SERVER} or newer.")
-    found = connection.execute(
+    row = connection.execute(
         "SELECT default_version FROM pg_available_extensions WHERE name = 'vector'"
     ).fetchone()
-    if found is None:
+    if row is None:
         raise Refused("The database server lacks the extension pgvector: install it there (0.8 or newer).")
-    if tuple(int(part) for part in str(found[0]).split(".")[:2]) < OLDEST_VECTOR:
-        raise Refused(f"The database server has pgvector {found[0]}; it takes 0.8 or newer.")
+    if tuple(int(part) for part in str(row[0]).split(".")[:2]) < OLDEST_VECTOR:
+        raise Refused(f"The database server has pgvector {row[0]}; it takes 0.8 or newer.")
 
 
-def _revisions(connection: "psycopg.Connection[tuple[object, ...]]") -> set[str]:
+def _known_revision(connection: Connection) -> str | None:
+    """The revision that the database is at; refuses one that only a newer version of ours can have made."""
     if connection.execute("SELECT to_regclass('alembic_version')").fetchone() == (None,):
-        return set()
-    return {str(row[0]) for row in connection.execute("SELECT version_num FROM alembic_version")}
-
-
-def _check_revision(connection: "psycopg.Connection[tuple[object, ...]]") -> None:
-    known = {script.revision for script in ScriptDirectory(MIGRATIONS).walk_revisions()}
-    unknown = _revisions(connection) - known
-    if unknown:
+        return None
+    row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
+    revision = str(row[0]) if row else None
+    known = {script.revision for script in ScriptDirectory(str(MIGRATIONS)).walk_revisions()}
+    if revision is not None and revision not in known:
         raise Refused(
-            f"This database was used by a newer version of the product (its shape is {', '.join(sorted(unknown))}): "
-            "start that version, or choose another SALES_HOME."
+            f"This database was used by a newer version of the product (it is at {revision}): "
+            "start that version, or choose another SALES_HOME or DATABASE_URL."
         )
+    return revision
 
 
-def _check_application(connection: "psycopg.Connection[tuple[object, ...]]", app_url: str) -> None:
+def _check_application(connection: Connection, app_url: str) -> None:
     """The application's role can sign in with its password; it is made where it is missing."""
     parts = urlsplit(app_url)
     role, password = unquote(parts.username or ""), unquote(parts.password or "")
     if connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [role]).fetchone() is None:
         make_role(connection, role, password)
-    name = connection.info.dbname
-    statement = psycopg.sql.SQL("GRANT CONNECT ON DATABASE {} TO {}")
-    connection.execute(statement.format(psycopg.sql.Identifier(name), psycopg.sql.Identifier(role)))
+    name = sql.Identifier(connection.info.dbname)
+    connection.execute(sql.SQL("GRANT CONNECT ON DATABASE {} TO {}").format(name, sql.Identifier(role)))
     try:
         psycopg.connect(app_url, connect_timeout=10).close()
     except psycopg.OperationalError as error:
         raise Refused(
-            f"The application's role {role} cannot sign in to {name}: {_first_line(error)} "
+            f"The application's role {role} cannot sign in: {_first_line(error)} "
             "Give its connection as DATABASE_APP_URL."
         ) from error
 
 
-def _first_line(error: Exception) -> str:
-    text = str(error).strip().splitlines()
-    return (text[-1] if text else type(error).__name__).removeprefix("FATAL:").strip().rstrip(".") + "."
+def _why(error: Exception) -> str:
+    cause = error.orig if isinstance(error, DBAPIError) and error.orig else error
+    if isinstance(cause, errors.InsufficientPrivilege):
+        return f"The role of DATABASE_URL lacks a right that migrations need: {_first_line(cause)}"
+    if isinstance(cause, errors.LockNotAvailable):
+        return "A migration could not get its lock within its time: end long transactions and start again."
+    if isinstance(cause, psycopg.OperationalError):
+        return f"The database does not answer: {_first_line(cause)}"
+    return f"A migration failed: {_first_line(cause)}"
+
+
+def _first_line(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    text = next(
+        (line for line in reversed(lines) if "FATAL" in line), lines[0] if lines else type(error).__name__
+    )
+    return text.rpartition("FATAL:")[2].strip().rstrip(".") + "."
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="Print JSON and nothing else.")
+def migrate(as_json: bool) -> None:
+    """Bring the database to the shape that this version expects."""
+    with running(read(os.environ)) as (settings, _):
+        ran = upgrade(settings.database_url, settings.database_app_url)
+    if as_json:
+        click.echo(json.dumps({"ran": ran}))
+    else:
+        click.echo(f"{len(ran)} migrations ran." if ran else "The database is in shape.")
+
+
+commands: list[click.Command] = [migrate]

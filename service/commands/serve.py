@@ -1,0 +1,80 @@
+"""`sales serve` and `sales work`: the API and the worker, each alone."""
+
+import asyncio
+import sys
+from contextlib import suppress
+
+import click
+import structlog
+import uvicorn
+
+from service import observe, relay
+from service.app import create_app
+from service.commands.common import opened
+from service.db import Database
+from service.settings import Refused, Settings
+from service.system import port_taken
+from service.worker import Worker
+from service.worker import serve as serve_jobs
+from service.worker_main import handlers
+
+log = structlog.get_logger()
+
+GRACE_SECONDS = 10
+"""How long requests under way may take once the server is told to end."""
+
+
+@click.command()
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+def serve(host: str) -> None:
+    """Serve the API and the pages on PORT."""
+    with opened() as settings:
+        if port_taken(settings.port):
+            raise Refused(f"Port {settings.port} is taken: choose another, such as PORT={settings.port + 1}.")
+        observe.configure(settings.log_level, stream=sys.stdout)
+        config = uvicorn.Config(
+            create_app(settings),
+            host=host,
+            port=settings.port,
+            loop="uvloop",
+            http="httptools",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=GRACE_SECONDS,
+        )
+        with suppress(KeyboardInterrupt):  # uvicorn raises the signal again once all answers are out
+            uvicorn.Server(config).run()
+
+
+@click.command()
+@click.option("--drain", is_flag=True, help="Run what is due, and what follows from it, then end.")
+def work(drain: bool) -> None:
+    """Run jobs: scores, web hooks, training, imports and the clock."""
+    with opened() as settings, suppress(KeyboardInterrupt):
+        asyncio.run(_work(settings, drain))
+
+
+async def _work(settings: Settings, drain: bool) -> None:
+    database = await Database.open(settings.database_app_url, min_size=1, max_size=8)
+    worker = Worker(database, handlers(settings))
+    try:
+        if drain:
+            await worker.drain()
+        else:
+            await _until_told(worker, settings)
+    finally:
+        await database.close()
+
+
+async def _until_told(worker: Worker, settings: Settings) -> None:
+    listener = asyncio.create_task(relay.listen(settings.redis_url, worker.ring))
+    try:
+        await serve_jobs(worker)
+    finally:
+        listener.cancel()
+        with suppress(asyncio.CancelledError):
+            await listener
+
+
+commands: list[click.Command] = [serve, work]
