@@ -1,0 +1,1 @@
+"""The pages: complete HTML from the server, with small scripts for what a hand needs."""
