@@ -29,7 +29,7 @@ pairs AS (
 
 
 def _fields(table: sa.Table) -> list[str]:
-    return [column.name for column in table.columns if column.name not in OWN]
+    return [c.name for c in table.columns if c.name not in OWN and c.computed is None]
 
 
 def _conflicts_sql(table: sa.Table) -> str:
@@ -69,9 +69,7 @@ def _restore_sql(table: sa.Table) -> str:
 
 async def _touched_tables(tx: Tx, change_id: UUID) -> list[sa.Table]:
     tables = business_tables()
-    tests = ", ".join(
-        f"EXISTS (SELECT 1 FROM history.{table.name} WHERE change_id = $1)" for table in tables
-    )
+    tests = ", ".join(f"EXISTS (SELECT 1 FROM history.{table.name} WHERE change_id = $1)" for table in tables)
     found = await tx.fetchrow(f"SELECT {tests}", change_id)
     return [table for table, touched in zip(tables, found, strict=True) if touched]
 
@@ -81,12 +79,19 @@ async def _refuse_conflicts(tx: Tx, tables: list[sa.Table], change_id: UUID) -> 
     for table in tables:
         rows = await tx.fetch(_conflicts_sql(table), change_id)
         conflicts += [
-            {"resource": table.name, "id": str(row["id"]), "field": row["field"], "made": row["made"], "now": row["now"]}
+            {
+                "resource": table.name,
+                "id": str(row["id"]),
+                "field": row["field"],
+                "made": row["made"],
+                "now": row["now"],
+            }
             for row in rows
         ]
     if conflicts:
         raise Conflict(
-            "Some of these fields were changed since; nothing was undone.", conflicts=conflicts[:MOST_CONFLICTS]
+            "Some of these fields were changed since; nothing was undone.",
+            conflicts=conflicts[:MOST_CONFLICTS],
         )
 
 

@@ -30,9 +30,6 @@ from service.domains import (
 metadata = db.metadata
 
 MODULES = (
-    idempotency,
-    jobs,
-    ledger,
     accounts,
     activities,
     api_keys,
@@ -41,7 +38,10 @@ MODULES = (
     competitors,
     contacts,
     exchange_rates,
+    idempotency,
+    jobs,
     leads,
+    ledger,
     lines,
     notes,
     opportunities,
