@@ -1,0 +1,209 @@
+"""Online equals offline, later events change nothing, and every engine reads the same text alike."""
+
+from collections.abc import AsyncIterator, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+import duckdb
+import numpy as np
+import polars as pl
+import pytest
+
+from features.catalogue import ENTITIES, SETS, own_set
+from features.facts import Array, Calendar, instant
+from features.offline import Spine, loader, values
+from features.online import Online
+from features.spec import FeatureSet, Source
+from tests.features.world import DAYS, World, fill
+from tests.features.world import instant as hour
+from tests.servers import Servers
+
+pytestmark = pytest.mark.anyio
+
+CALENDAR = Calendar()
+ENTITY_IDS = {"opportunity": "deals", "account": "accounts", "user": "reps", "lead": "leads"}
+
+
+class FakeRedis:
+    """A dict that answers like the client, the script that keeps the newer value included."""
+
+    def __init__(self, held: dict[str, bytes] | None = None) -> None:
+        self.held = dict(held or {})
+        self.asked = 0
+
+    async def mget(self, keys: Sequence[str]) -> list[bytes | None]:
+        self.asked += 1
+        return [self.held.get(name) for name in keys]
+
+    async def eval(self, script: str, count: int, *arguments: Any) -> int:
+        names, blobs = arguments[:count], arguments[count + 1 :]
+        for name, blob in zip(names, blobs, strict=True):
+            if name not in self.held or self.held[name][:8] <= blob[:8]:
+                self.held[name] = blob
+        return count
+
+    async def delete(self, *names: str) -> None:
+        for name in names:
+            self.held.pop(name, None)
+
+
+@pytest.fixture(scope="module")
+async def history(servers: Servers, database_name: str) -> AsyncIterator[asyncpg.Connection]:
+    """A connection of the owner, who may write into history."""
+    connection = await asyncpg.connect(servers.owner_url(database_name), server_settings={"timezone": "UTC"})
+    yield connection
+    await connection.close()
+
+
+def sets() -> list[FeatureSet]:
+    return [*SETS.values(), *(own_set(name) for name in ENTITY_IDS)]
+
+
+def spine(pairs: list[tuple[UUID, datetime]]) -> Spine:
+    at = np.array([instant(moment) for _, moment in pairs])
+    return Spine([str(name) for name, _ in pairs], at, at)
+
+
+def differences(left: dict[str, Array], right: dict[str, Array]) -> list[str]:
+    """Names of columns that are not equal, with the first two unequal values."""
+    found = []
+    for name in left:
+        one, other = left[name], right[name]
+        same = (one == other) if one.dtype.kind == "U" else np.isclose(one, other, rtol=1e-12, equal_nan=True)
+        if not same.all():
+            at = int(np.argmin(same))
+            found.append(f"{name} at {at}: {one[at]} and {other[at]}")
+    return found
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+async def test_online_is_offline_and_later_events_change_nothing(
+    history: asyncpg.Connection, seed: int
+) -> None:
+    """Facts are kept as events come in, then read later, after the clock alone has moved past windows and Mondays."""
+    world = World(seed)
+    redis = FakeRedis()
+    online = Online(redis, history.fetch, CALENDAR)
+    served = []
+    before = hour(-1)
+    for day in range(6, DAYS, 14):
+        now = hour(day * 24 + world.random.choice([0, 7]))
+        await fill(history, world.known_by(now))
+        await refresh_changed(world, online, before, now)
+        before = now
+        for hours in (0, world.random.choice([1, 24 * 7, 24 * 8, 24 * 13])):
+            reader = Online(FakeRedis(redis.held), history.fetch, CALENDAR) if hours else online
+            for feature_set in sets():
+                asked = everyone(world, feature_set, now + timedelta(hours=hours))
+                columns, _ = await reader.values(feature_set, asked)
+                served.append((feature_set, now, asked, columns))
+    await fill(history, world.rows)
+    for feature_set, known, asked, columns in served:
+        as_known = Spine(asked.ids, asked.as_of, np.full(len(asked), instant(known)))
+        again = await values(loader(history.fetch, CALENDAR), feature_set, as_known)
+        assert differences(columns, again) == [], f"{feature_set.name} at {known}"
+    assert len(served) > 100
+
+
+def everyone(world: World, feature_set: FeatureSet, at: datetime) -> Spine:
+    return spine([(name, at) for name in getattr(world, ENTITY_IDS[feature_set.entity])])
+
+
+async def refresh_changed(world: World, online: Online, before: datetime, now: datetime) -> None:
+    """What the product does after each event: reads anew whatever a changed row is about."""
+    changed = [
+        (table, row)
+        for table, rows in world.rows.items()
+        for row in rows
+        if before < row["known_from"] <= now or before < row["known_to"] <= now
+    ]
+    own = {"opportunities": "opportunity", "accounts": "account", "users": "user", "leads": "lead"}
+    links = {"opportunity_id": "opportunity", "lead_id": "lead", "account_id": "account", "owner_id": "user"}
+    touched: dict[str, set[UUID]] = {}
+    for table, row in changed:
+        if table in own:
+            touched.setdefault(own[table], set()).add(row["id"])
+        for column, entity in links.items():
+            if row.get(column):
+                touched.setdefault(entity, set()).add(row[column])
+    for entity, names in touched.items():
+        await online.refresh(ENTITIES[entity], spine([(name, now) for name in sorted(names)]))
+
+
+async def test_deleted_later_or_known_late_is_not_known_then(history: asyncpg.Connection) -> None:
+    """Values as of random instants are the same whether or not the tables hold what came after."""
+    world = World(3)
+    for feature_set in sets():
+        names = getattr(world, ENTITY_IDS[feature_set.entity])
+        for name, at in world.spine(names, 12):
+            asked = spine([(name, at)])
+            await fill(history, world.known_by(at))
+            then = await values(loader(history.fetch, CALENDAR), feature_set, asked)
+            await fill(history, world.rows)
+            now = await values(loader(history.fetch, CALENDAR), feature_set, asked)
+            assert differences(then, now) == [], f"{feature_set.name} at {at}"
+
+
+async def test_duckdb_reads_the_same_texts_alike(history: asyncpg.Connection) -> None:
+    world = World(4)
+    await fill(history, world.rows)
+    engine = await in_duckdb(history)
+    for entity in ENTITIES.values():
+        names = getattr(world, ENTITY_IDS.get(entity.name, "reps"))
+        asked = spine(world.spine(names, 200))
+        for source in entity.sources:
+            ours = [tuple(row) for row in await history.fetch(source.statement, *asked.parameters())]
+            theirs = run_in_duckdb(engine, source, asked)
+            assert len(ours) == len(theirs)
+            assert normal(ours) == normal(theirs), source.name
+
+
+def normal(rows: list[tuple[Any, ...]]) -> list[tuple[str, ...]]:
+    def text(value: Any) -> str:
+        if isinstance(value, datetime):
+            return str(instant(value))
+        return str(float(value)) if hasattr(value, "as_tuple") or isinstance(value, int) else str(value)
+
+    return sorted(tuple(text(value) for value in row) for row in rows)
+
+
+async def in_duckdb(history: asyncpg.Connection) -> duckdb.DuckDBPyConnection:
+    """The views of `known` as tables of DuckDB, with PostgreSQL's types."""
+    engine = duckdb.connect()
+    engine.execute("SET TimeZone = 'UTC'")
+    engine.execute("CREATE SCHEMA known")
+    for view in (
+        "opportunities",
+        "activities",
+        "accounts",
+        "leads",
+        "products",
+        "lines",
+        "stakeholders",
+        "stages",
+        "users",
+    ):
+        kinds = await history.fetch(
+            "SELECT a.attname, format_type(a.atttypid, NULL) AS kind FROM pg_attribute a"
+            " WHERE a.attrelid = $1::text::regclass AND a.attnum > 0 ORDER BY a.attnum",
+            f"known.{view}",
+        )
+        columns = ", ".join(
+            f'"{k["attname"]}" {"numeric(19,4)" if k["kind"] == "numeric" else k["kind"]}' for k in kinds
+        )
+        engine.execute(f"CREATE TABLE known.{view} ({columns})")
+        rows = [tuple(row) for row in await history.fetch(f"SELECT * FROM known.{view}")]
+        if rows:
+            engine.executemany(f"INSERT INTO known.{view} VALUES ({', '.join('?' * len(kinds))})", rows)
+    return engine
+
+
+def run_in_duckdb(engine: duckdb.DuckDBPyConnection, source: Source, asked: Spine) -> list[tuple[Any, ...]]:
+    engine.execute(
+        "CREATE OR REPLACE TABLE given_spine (entity_id uuid, as_of timestamptz, known_at timestamptz, pair bigint)"
+    )
+    rows = [(*pair, number) for number, pair in enumerate(zip(*asked.parameters(), strict=True), start=1)]
+    engine.executemany("INSERT INTO given_spine VALUES (?, ?, ?, ?)", rows)
+    return pl.from_arrow(engine.sql(source.text("duckdb")).to_arrow_table()).rows()

@@ -1,0 +1,282 @@
+"""A small company with awkward histories: tied instants, instants on a window's edge, late records, planned meetings.
+
+All instants are full hours of 200 days, so that ties and edges are common rather than lucky.
+"""
+
+import random
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+FOREVER = datetime(9999, 12, 31, tzinfo=UTC)
+START = datetime(2026, 1, 1, tzinfo=UTC)
+DAYS = 200
+HOUR = timedelta(hours=1)
+STAGES = ("prospecting", "qualification", "proposal", "negotiation")
+CATALOGUES = ("stages", "products", "users")
+EDGES = (7, 14, 28, 90)
+
+Row = dict[str, Any]
+
+
+def instant(hour: int) -> datetime:
+    return START + hour * HOUR
+
+
+@dataclass
+class World:
+    """Rows of `history.*` by table; `instants` are those at which something happened."""
+
+    seed: int
+    rows: dict[str, list[Row]] = field(default_factory=dict)
+    instants: set[datetime] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self.random = random.Random(self.seed)
+        self.pipeline = self.new_id()
+        self._catalogues()
+        self.accounts = [self._account() for _ in range(5)]
+        self.deals = [self._deal() for _ in range(30)]
+        self.leads = [self._lead() for _ in range(15)]
+
+    def new_id(self) -> UUID:
+        return UUID(int=self.random.getrandbits(128), version=4)
+
+    def versions(self, table: str, name: UUID, states: Iterable[tuple[datetime, Row]]) -> None:
+        """Keeps a row for each state, known from its instant until the next one's."""
+        listed = list(states)
+        ends = [at for at, _ in listed[1:]] + [FOREVER]
+        for number, ((at, state), end) in enumerate(zip(listed, ends, strict=True), start=1):
+            self.rows.setdefault(table, []).append(
+                {"id": name, "version": number, "known_from": at, "known_to": end, **state}
+            )
+            self.instants.add(at)
+
+    def known_by(self, at: datetime) -> dict[str, list[Row]]:
+        """What the tables held at an instant: nothing that became known later, but for the catalogues."""
+        return {
+            table: [
+                row | {"known_to": row["known_to"] if row["known_to"] <= at else FOREVER}
+                for row in rows
+                if row["known_from"] <= at or table in CATALOGUES
+            ]
+            for table, rows in self.rows.items()
+        }
+
+    def spine(self, entities: list[UUID], size: int) -> list[tuple[UUID, datetime]]:
+        """Random pairs; half at instants where something happens, or leaves a window."""
+        happenings = sorted(self.instants)
+        pairs = []
+        for _ in range(size):
+            at = instant(self.random.randrange(DAYS * 24))
+            if self.random.random() < 0.5:
+                at = self.random.choice(happenings) + timedelta(days=self.random.choice((0, *EDGES)))
+            pairs.append((self.random.choice(entities), at))
+        return pairs
+
+    # the parts
+
+    def _hour(self, low: int = 0, high: int = DAYS * 24) -> int:
+        return self.random.randrange(low, max(low + 1, high))
+
+    def _catalogues(self) -> None:
+        for position, key in enumerate((*STAGES, "won", "lost"), start=1):
+            status = key if key in ("won", "lost") else "open"
+            state = {
+                "pipeline_id": self.pipeline,
+                "key": key,
+                "position": position,
+                "status": status,
+                "probability": Decimal(position) / 10,
+            }
+            self.versions("stages", self.new_id(), [(instant(DAYS * 24), state)])
+        self.products = [self.new_id() for _ in range(3)]
+        for number, name in enumerate(self.products):
+            self.versions(
+                "products", name, [(instant(5), {"code": f"P{number}", "family": "AB"[number % 2]})]
+            )
+        self.reps = [self.new_id() for _ in range(3)]
+        for number, name in enumerate(self.reps):
+            first = None if number == 0 else date(2025, 10, number)
+            self.versions("users", name, [(instant(0), {"start_date": first})])
+
+    def _account(self) -> UUID:
+        name, at = self.new_id(), self._hour(0, 1000)
+        state = {
+            "created_at": instant(at),
+            "industry": self.random.choice([None, "retail", "software"]),
+            "type": "prospect",
+            "segment": "smb",
+            "number_of_employees": self.random.choice([None, 10, 900]),
+            "annual_revenue": Decimal("125000.50"),
+            "deleted_at": None,
+        }
+        later = at + self._hour(0, 900)
+        self.versions(
+            "accounts", name, [(instant(at), state), (instant(later), state | {"segment": "enterprise"})]
+        )
+        return name
+
+    def _deal(self) -> UUID:
+        name, at = self.new_id(), self._hour(0, 3000)
+        state: Row = {
+            "created_at": instant(at),
+            "pipeline_id": self.pipeline,
+            "stage": "prospecting",
+            "status": "open",
+            "owner_id": self.random.choice(self.reps),
+            "account_id": self.random.choice([None, *self.accounts]),
+            "amount": None,
+            "amount_home": self.random.choice([None, Decimal(1000)]),
+            "closed_at": None,
+            "close_date": date(2026, 3, 1),
+            "type": "new_business",
+            "lead_source": "web",
+            "next_step": None,
+            "forecast_category": "pipeline",
+            "competitor_ids": [],
+            "deleted_at": None,
+        }
+        states = [(instant(at), state)]
+        for _ in range(self.random.randrange(8)):
+            at += self.random.choice([0, 0, 1, 24, self._hour(1, 400)])
+            state = state | self._change(state, instant(at))
+            states.append((instant(at), state))
+            if state["status"] != "open":
+                break
+        self.versions("opportunities", name, states)
+        self._beside(name, state, at)
+        return name
+
+    def _change(self, state: Row, at: datetime) -> Row:
+        end = self.random.choice(["won", "lost"])
+        day = state["close_date"] + timedelta(days=self.random.choice([-5, 7, 30]))
+        return self.random.choice(
+            [
+                {"stage": self.random.choice(STAGES), "forecast_category": "best_case"},
+                {"stage": end, "status": end, "closed_at": at, "amount_home": Decimal(900)},
+                {"close_date": day},
+                {"amount_home": Decimal(self.random.randrange(1, 9) * 500), "next_step": "call"},
+                {"owner_id": self.random.choice(self.reps), "competitor_ids": [self.new_id()]},
+                {"account_id": self.random.choice(self.accounts)},
+                {"deleted_at": at} if self.random.random() < 0.2 else {"next_step": ""},
+            ]
+        )
+
+    def _beside(self, deal: UUID, state: Row, until: int) -> None:
+        for _ in range(self.random.randrange(12)):
+            links = {"opportunity_id": deal, "lead_id": None, "account_id": state["account_id"]}
+            self._activity(links | {"owner_id": state["owner_id"]}, until)
+        for _ in range(self.random.randrange(4)):
+            at = self._hour(0, until)
+            role = self.random.choice(["champion", "economic_buyer", "end_user"])
+            person = {
+                "opportunity_id": deal,
+                "contact_id": self.new_id(),
+                "role": role,
+                "influence": "high",
+                "sentiment": self.random.choice([None, "supporter", "opponent"]),
+                "deleted_at": None,
+            }
+            gone = person | {"deleted_at": instant(at + 500)}
+            ends = [(instant(at + 500), gone)] if self.random.random() < 0.3 else []
+            self.versions("stakeholders", self.new_id(), [(instant(at), person), *ends])
+        for _ in range(self.random.randrange(3)):
+            at = self._hour(0, until)
+            line = {
+                "opportunity_id": deal,
+                "product_id": self.random.choice(self.products),
+                "quantity": Decimal(2),
+                "unit_price": Decimal(self.random.choice([100, 250])),
+                "discount_percent": Decimal(10),
+                "deleted_at": None,
+            }
+            self.versions(
+                "lines",
+                self.new_id(),
+                [(instant(at), line), (instant(at + 300), line | {"discount_percent": None})],
+            )
+
+    def _activity(self, links: Row, around: int) -> None:
+        happened = self._hour(0, around + 900)
+        recorded = self.random.choice(
+            [happened, happened, happened + self._hour(0, 800), happened - self._hour(0, 800)]
+        )
+        recorded = max(recorded, 0)
+        state = {
+            **links,
+            "occurred_at": instant(happened),
+            "type": self.random.choice(["email", "call", "meeting", "demo"]),
+            "direction": self.random.choice([None, "inbound", "outbound"]),
+            "outcome": None,
+            "deleted_at": None,
+            "status": "planned" if recorded < happened else "completed",
+        }
+        states = [(instant(recorded), state)]
+        if recorded < happened:
+            end = self.random.choice(["completed", "no_show", "canceled", "planned"])
+            states.append((instant(happened + self.random.choice([0, 1, 50])), state | {"status": end}))
+        elif self.random.random() < 0.2:
+            states.append((instant(recorded + self._hour(0, 200)), state | {"deleted_at": instant(recorded)}))
+        self.versions("activities", self.new_id(), states)
+        self.instants.add(state["occurred_at"])
+
+    def _lead(self) -> UUID:
+        name, at = self.new_id(), self._hour(0, 3000)
+        state: Row = {
+            "created_at": instant(at),
+            "status": "new",
+            "rating": None,
+            "lead_source": "web",
+            "industry": None,
+            "number_of_employees": 20,
+            "owner_id": self.random.choice([None, *self.reps]),
+            "mql_at": None,
+            "phone": "+1 555",
+            "company": "Acme",
+            "title": "Head of Sales",
+            "email": "a@acme.example",
+            "address": None,
+            "converted_at": None,
+            "deleted_at": None,
+        }
+        states = [(instant(at), state)]
+        for status in ("working", self.random.choice(["converted", "unqualified"])):
+            at += self.random.choice([0, 24, self._hour(1, 600)])
+            state = state | {"status": status, "owner_id": self.random.choice(self.reps)}
+            states.append((instant(at), state))
+        self.versions("leads", name, states)
+        for _ in range(self.random.randrange(6)):
+            links = {
+                "opportunity_id": None,
+                "lead_id": name,
+                "account_id": None,
+                "owner_id": state["owner_id"],
+            }
+            self._activity(links, at)
+        return name
+
+
+async def fill(connection: Any, rows: dict[str, list[Row]]) -> None:
+    """Replaces what history holds."""
+    for table in (
+        "stages",
+        "products",
+        "users",
+        "accounts",
+        "opportunities",
+        "activities",
+        "stakeholders",
+        "lines",
+        "leads",
+    ):
+        await connection.execute(f"TRUNCATE history.{table}")
+        if found := rows.get(table):
+            names = [*found[0], "event_id"]
+            records = [(*row.values(), UUID(int=0)) for row in found]
+            await connection.copy_records_to_table(
+                table, schema_name="history", columns=names, records=records
+            )
