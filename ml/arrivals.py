@@ -28,6 +28,17 @@ GRID = np.linspace(0.02, 0.98, 25)
 """Quantiles kept of the amount of a won deal."""
 
 
+def week_of_quarter(days: Floats, first_month: int = 1) -> Ints:
+    """The week (0-12) of its fiscal quarter on each day, in days since 1970; the odd days of a 14th week join the 13th.
+
+    `first_month` (1-12) is the month in which the fiscal year begins.
+    """
+    dates = np.floor(days).astype(np.int64).astype("datetime64[D]")
+    months = dates.astype("datetime64[M]")
+    starts = (months - (months.astype(np.int64) - (first_month - 1)) % 3).astype("datetime64[D]")
+    return np.asarray(np.minimum((dates - starts).astype(np.int64) // 7, WEEKS_OF_PERIOD - 1))
+
+
 @dataclass(frozen=True)
 class Deals:
     """All deals created up to an instant, as known then; one row a deal.
@@ -192,6 +203,18 @@ class Arrivals:
         happened = np.bincount(deals.leaf, weights=weight * deals.won, minlength=leaves)[:leaves]
         return np.asarray((happened + prior) / (expected + prior))
 
+    def name_teams(self, names: Sequence[str]) -> "Arrivals":
+        """Remembers what the team indexes stood for, so that another numbering can use the same model."""
+        self.teams_ = list(names)
+        return self
+
+    def for_teams(self, names: Sequence[str]) -> "Arrivals":
+        """The model with its teams numbered as `names`; a team that it never saw has the company's amounts."""
+        known = dict(zip(getattr(self, "teams_", []), self.scale_by_team_, strict=False))
+        other = Arrivals.from_dict(self.to_dict()).name_teams(names)
+        other.scale_by_team_ = np.array([known.get(name, 1.0) for name in names], float)
+        return other
+
     def to_dict(self) -> dict[str, Any]:
         """Everything learned, as plain JSON values."""
         learned = {name: getattr(self, name) for name in self.__dict__}
@@ -205,7 +228,7 @@ class Arrivals:
         """The inverse of `to_dict`."""
         model = cls()
         for name, value in learned.items():
-            setattr(model, name, np.asarray(value, float) if isinstance(value, list) else value)
+            setattr(model, name, np.asarray(value, float) if isinstance(value, list) and name != "teams_" else value)
         return model
 
 

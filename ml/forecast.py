@@ -82,6 +82,10 @@ class Draws:
         """(leaves, draws): open and created at the last point, the end of the period."""
         return self.open[:, -1] + self.created[:, -1]
 
+    def since_first(self) -> "Draws":
+        """Only what is won after the first point: for a period that has not begun."""
+        return Draws(self.open[:, 1:] - self.open[:, :1], self.created[:, 1:] - self.created[:, :1])
+
 
 @dataclass(frozen=True)
 class Band:
@@ -163,11 +167,14 @@ def draw_leaves(
     *,
     seed: int = 0,
     draws: int = DRAWS,
+    streams: Sequence[int] | None = None,
 ) -> Draws:
     """The draws of every leaf; `team` (leaves,) says which team's shock a leaf shares, `ends` ascend in days.
 
-    Each leaf has its own stream of random numbers, so one leaf's deals never disturb another's draws.
+    Each leaf has its own stream of random numbers, so one leaf's deals never disturb another's draws. `streams` names
+    them (by default the leaf's index), so that a forecast made again tomorrow moves by news and not by luck.
     """
+    streams = range(len(team)) if streams is None else streams
     teams, points = np.asarray(team, int), np.asarray(ends, float)
     shared = np.random.default_rng([seed, 1])
     company = shared_normals(shared, 1, draws)[0] * shocks.company * shocks.inflation
@@ -178,11 +185,11 @@ def draw_leaves(
         good = company + by_team[its_team]
         mine = deals.leaf == leaf
         own = OpenDeals(deals.leaf[mine], deals.won_by[mine], deals.amount[mine])
-        won[0, leaf] = draw_open(own, points, good, spread, np.random.default_rng([seed, 2, leaf]))
+        won[0, leaf] = draw_open(own, points, good, spread, np.random.default_rng([seed, 2, streams[leaf]]))
         if business is not None and business.wins[leaf].sum() > 0:
             won[1, leaf] = draw_created(
                 business.wins[leaf], float(business.certainty[leaf]), business.amount[leaf], good, spread,
-                np.random.default_rng([seed, 3, leaf]),
+                np.random.default_rng([seed, 3, streams[leaf]]),
             )  # fmt: skip
     return Draws(won[0], won[1])
 

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from ml.arrivals import GRID, WEEKS_OF_PERIOD, Ahead, Arrivals, Deals
+from ml.arrivals import GRID, WEEKS_OF_PERIOD, Ahead, Arrivals, Deals, week_of_quarter
 
 NOW = 910.0
 PACE = np.array([0.5, 1.0, 2.0, 1.0])
@@ -114,6 +114,11 @@ def test_saved_is_loaded(model: Arrivals) -> None:
     np.testing.assert_array_equal(mine.amount, theirs.amount)
 
 
+def test_teams_keep_their_amounts_under_another_numbering(model: Arrivals) -> None:
+    other = model.name_teams(["east", "west"]).for_teams(["north", "west", "east"])
+    assert other.scale_by_team_ == pytest.approx([1.0, model.scale_by_team_[1], model.scale_by_team_[0]])
+
+
 def test_the_order_of_the_deals_is_irrelevant(model: Arrivals) -> None:
     deals = planted(1)
     turn = np.random.default_rng(0).permutation(len(deals.leaf))
@@ -128,3 +133,9 @@ def test_an_empty_company_expects_nothing() -> None:
     model = Arrivals().fit(none, NOW)
     business = model.expected(np.zeros(1), np.ones(1), [0], Ahead(np.array([91.0]), 0.0))
     assert business.wins.sum() == 0
+
+
+def test_weeks_are_counted_from_the_start_of_the_fiscal_quarter() -> None:
+    days = np.array(["2026-01-01", "2026-01-08", "2026-03-31", "2026-04-01"], dtype="datetime64[D]").astype(float)
+    assert week_of_quarter(days).tolist() == [0, 1, 12, 0]
+    assert week_of_quarter(days, first_month=2).tolist() == [8, 9, 8, 8]

@@ -122,6 +122,12 @@ def test_points_of_time_are_cumulative_and_the_mean_follows_the_curves() -> None
     assert means == pytest.approx([12.5, 25.0], rel=0.02)
 
 
+def test_a_period_that_has_not_begun_counts_only_what_is_won_in_it() -> None:
+    deals = OpenDeals(np.zeros(50, int), curves(np.full(50, 0.5)), np.full((50, 3), 100.0))
+    draws = forecast.draw_leaves(deals, None, [0], [45.5, 91.0], Shocks(0.1, 0.1))
+    np.testing.assert_array_equal(draws.since_first().total[0], draws.open[0, 1] - draws.open[0, 0])
+
+
 def test_chances_between_weeks_are_read_on_the_line_and_end_flat() -> None:
     won_by = np.array([[0.1, 0.3]])
     got = forecast.chance_by(won_by, np.array([0.0, 3.5, 7.0, 10.5, 14.0, 700.0]))
