@@ -71,7 +71,7 @@ class Page(msgspec.Struct):
 
 
 def kind_of(column: sa.Column[Any]) -> str:
-    """The kind of value a column holds: text, integer, number, boolean, date, instant, uuid, list, json."""
+    """The kind of value a column holds: text, integer, number, boolean, date, instant, uuid, ids, texts, json."""
     match column.type:
         case sa.Boolean():
             return "boolean"
@@ -86,7 +86,7 @@ def kind_of(column: sa.Column[Any]) -> str:
         case sa.Uuid():
             return "uuid"
         case ARRAY():
-            return "list"
+            return "ids" if isinstance(column.type.item_type, sa.Uuid) else "texts"
         case JSONB():
             return "json"
         case _:
@@ -126,12 +126,26 @@ def _text(text: str) -> str:
 
 
 _PARSE: dict[str, Callable[[str], Any]] = {
-    "text": _text, "json": _text, "list": UUID, "integer": _integer, "number": _number, "boolean": _boolean,
-    "date": date.fromisoformat, "instant": instant, "uuid": UUID,
+    "text": _text,
+    "json": _text,
+    "list": UUID,
+    "integer": _integer,
+    "number": _number,
+    "boolean": _boolean,
+    "date": date.fromisoformat,
+    "instant": instant,
+    "uuid": UUID,
 }
 _CAST = {
-    "text": "text", "json": "text", "list": "uuid", "integer": "bigint", "number": "numeric", "boolean": "boolean",
-    "date": "date", "instant": "timestamptz", "uuid": "uuid",
+    "text": "text",
+    "json": "text",
+    "list": "uuid",
+    "integer": "bigint",
+    "number": "numeric",
+    "boolean": "boolean",
+    "date": "date",
+    "instant": "timestamptz",
+    "uuid": "uuid",
 }
 
 
@@ -215,8 +229,11 @@ def projection(source: Source, alias: str, fields: tuple[str, ...]) -> str:
     for field in fields:
         if field in source.extra:
             parts.append(f'({source.extra[field]}) AS "{field}"')
-        elif kinds[field] == "number" and isinstance(metadata.tables[source.table].c[field].type, sa.Numeric) \
-                and not isinstance(metadata.tables[source.table].c[field].type, sa.Float):
+        elif (
+            kinds[field] == "number"
+            and isinstance(metadata.tables[source.table].c[field].type, sa.Numeric)
+            and not isinstance(metadata.tables[source.table].c[field].type, sa.Float)
+        ):
             parts.append(f'{alias}."{field}"::text AS "{field}"')
         else:
             parts.append(f'{alias}."{field}"')
@@ -231,7 +248,9 @@ def all_fields(source: Source, without: frozenset[str]) -> tuple[str, ...]:
 
 def unknown(field: str) -> BadRequest:
     """The one sentence for a field that does not exist and for one that you may not see."""
-    return BadRequest(f"There is no field {field[:80]!r} here.", errors=[{"pointer": field[:80], "detail": "unknown field"}])
+    return BadRequest(
+        f"There is no field {field[:80]!r} here.", errors=[{"pointer": field[:80], "detail": "unknown field"}]
+    )
 
 
 class Builder:
@@ -264,10 +283,12 @@ class Builder:
     def condition(self, field: str, operator: str, value: str) -> str:
         """One filter as SQL."""
         if operator not in OPERATORS:
-            raise BadRequest(f"{field[:80]}: there is no operator {operator[:20]!r}; there are {', '.join(sorted(OPERATORS))}.")
-        if field.startswith("cf."):
-            key = self.params.add(field[3:][:100])
-            return self.compare(f"(t.cf ->> {key})", "text", field, operator, value)
+            raise BadRequest(
+                f"{field[:80]}: there is no operator {operator[:20]!r}; there are {', '.join(sorted(OPERATORS))}."
+            )
+        if field.startswith(("cf.", "external_ids.")):
+            column, _, key = field.partition(".")
+            return self.compare(f"(t.{column} ->> {self.params.add(key[:100])})", "text", field, operator, value)
         if "." in field:
             return self.joined(field, operator, value)
         if field not in self.fields:
@@ -281,7 +302,12 @@ class Builder:
         """A filter on a field of a record that this one points at: `account.industry`."""
         reference, _, name = field.partition(".")
         table = self.source.references.get(f"{reference}_id")
-        if table is None or name not in columns(table) or name in hidden(self.actor, table) or f"{reference}_id" not in self.fields:
+        if (
+            table is None
+            or name not in columns(table)
+            or name in hidden(self.actor, table)
+            or f"{reference}_id" not in self.fields
+        ):
             raise unknown(field)
         test = self.compare(f'r."{name}"', columns(table)[name], field, operator, value)
         seen = guard(self.actor, table, "r", self.params)
@@ -296,20 +322,23 @@ class Builder:
 
     def _compare(self, left: str, kind: str, operator: str, value: str) -> str:
         cast = _CAST[kind]
+        if kind == "json":
+            left = f"{left}::text"
         if operator == "is_null":
             return f"{left} IS NULL" if _boolean(value) else f"{left} IS NOT NULL"
         if operator in ("contains", "starts"):
-            if kind == "list":
-                return f"{self.params.add(UUID(value))}::uuid = ANY({left})"
+            if kind in ("ids", "texts"):
+                return f"{self.params.add(_PARSE[kind](value))}::{cast} = ANY({left})"
             pattern = f"{'%' if operator == 'contains' else ''}{_like(_text(value))}%"
             return f"{left}::text ILIKE {self.params.add(pattern)}"
         if operator in ("in", "nin"):
             values = [_PARSE[kind](part) for part in value.split(",")[:MOST_VALUES]]
-            test = f"= ANY({self.params.add(values)}::{cast}[])"
+            sign = "&&" if kind in ("ids", "texts") else "= ANY"
+            test = f"{sign} ({self.params.add(values)}::{cast}[])"
             return f"{left} {test}" if operator == "in" else f"NOT coalesce({left} {test}, FALSE)"
         placeholder = f"{self.params.add(_PARSE[kind](value))}::{cast}"
-        if kind == "list":
-            return f"{placeholder} = ANY({left})"
+        if kind in ("ids", "texts"):
+            return f"{'NOT ' if operator == 'ne' else ''}{placeholder} = ANY({left})"
         if operator == "ne":
             return f"{left} IS DISTINCT FROM {placeholder}"
         sign = {"eq": "=", "gt": ">", "gte": ">=", "lt": "<", "lte": "<="}[operator]
@@ -323,7 +352,7 @@ class Builder:
                 raise unknown(field)
             column = self.source.home.get(field, field)
             kind = columns(self.source.table)[column]
-            if kind in ("json", "list"):
+            if kind in ("json", "ids", "texts"):
                 raise BadRequest(f"sort: {field!r} has no order.")
             sql = f'lower(t."{column}") COLLATE "C"' if kind == "text" else f't."{column}"'
             keys.append((sql, kind, descending, column in nullable(self.source.table)))
@@ -337,7 +366,9 @@ class Builder:
             return "TRUE"
         if len(cursor) != len(keys):
             raise BadRequest("cursor: this cursor belongs to another order.")
-        values = [self._cursor_value(kind, value) for (_, kind, _, _), value in zip(keys, cursor, strict=True)]
+        values = [
+            self._cursor_value(kind, value) for (_, kind, _, _), value in zip(keys, cursor, strict=True)
+        ]
         if len({descending for _, _, descending, _ in keys}) == 1 and not any(null for *_, null in keys):
             left = ", ".join(sql for sql, *_ in keys)
             return f"({left}) {'<' if keys[0][2] else '>'} ({', '.join(str(v) for v in values)})"
@@ -399,7 +430,9 @@ class Builder:
         table = history.source(self.source.table, self.as_of)
         document = self.document()
         where = f"{self.where(fixed)} AND {self.after(keys)}"
-        order = ", ".join(f"{sql} {'DESC' if down else 'ASC'}{' NULLS LAST' if null else ''}" for sql, _, down, null in keys)
+        order = ", ".join(
+            f"{sql} {'DESC' if down else 'ASC'}{' NULLS LAST' if null else ''}" for sql, _, down, null in keys
+        )
         carried = ", ".join(f"{sql} AS k{index}" for index, (sql, *_) in enumerate(keys))
         return (
             f"SELECT {document} AS doc, {carried} FROM {table} t WHERE {where}"

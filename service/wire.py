@@ -1,13 +1,22 @@
 """What goes over the wire: bodies judged strictly by their shape, answers as JSON bytes, ETags, problem documents."""
 
 from typing import Any, TypeVar
+from uuid import uuid4
 
 import msgspec
 from litestar import Request, Response
 from litestar.exceptions import HTTPException
 
 from service.db import to_json
-from service.errors import BadRequest, Invalid, NotFound, PreconditionFailed, PreconditionRequired, Problem, TooLarge
+from service.errors import (
+    BadRequest,
+    Invalid,
+    NotFound,
+    PreconditionFailed,
+    PreconditionRequired,
+    Problem,
+    TooLarge,
+)
 
 JSON = "application/json"
 PROBLEM = "application/problem+json"
@@ -41,14 +50,23 @@ def decode(raw: bytes, shape: type[T]) -> T:
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise BadRequest(f"The body is not JSON: {error}") from None
     if b"\\u0000" in raw:
-        raise Invalid("A text must not hold the character NUL.", errors=[{"pointer": "", "detail": "holds NUL"}])
+        raise Invalid(
+            "A text must not hold the character NUL.", errors=[{"pointer": "", "detail": "holds NUL"}]
+        )
     return value
 
 
 def from_msgspec(message: str) -> Invalid:
     """msgspec's sentence, its `$.a[0].b` as the pointer `/a/0/b`."""
     detail, _, path = message.partition(" - at `")
-    pointer = path.rstrip("`").removeprefix("$").replace("[...]", "").replace("[", "/").replace("]", "").replace(".", "/")
+    pointer = (
+        path.rstrip("`")
+        .removeprefix("$")
+        .replace("[...]", "")
+        .replace("[", "/")
+        .replace("]", "")
+        .replace(".", "/")
+    )
     unknown = detail.partition("unknown field `")[2].rstrip("`")
     missing = detail.partition("missing required field `")[2].rstrip("`")
     if name := unknown or missing:
@@ -95,7 +113,10 @@ def on_problem(request: Request[Any, Any, Any], error: Exception) -> Response[by
     problem = error if isinstance(error, Problem) else Problem()
     document = problem.document(request.scope["path"], request.scope.get("request_id", ""))  # type: ignore[typeddict-item]
     return Response(
-        content=to_json(document).encode(), status_code=problem.status, media_type=PROBLEM, headers=problem.headers
+        content=to_json(document).encode(),
+        status_code=problem.status,
+        media_type=PROBLEM,
+        headers=problem.headers,
     )
 
 

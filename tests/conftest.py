@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import httpx
 import msgspec
 import pytest
 from litestar import Litestar
-from litestar.testing import AsyncTestClient
 
 from service import crud
 from service.access import SYSTEM, Actor
@@ -68,8 +68,10 @@ async def app(settings: Settings, database: Database) -> Litestar:
 
 
 @pytest.fixture(scope="module")
-async def client(app: Litestar) -> AsyncIterator[AsyncTestClient[Litestar]]:
-    async with AsyncTestClient(app=app, base_url="http://testserver.local") as opened:
+async def client(app: Litestar) -> AsyncIterator[httpx.AsyncClient]:
+    """The application without a network, in the loop of the tests; paths are under `/api/v1`, or absolute URLs."""
+    transport = httpx.ASGITransport(app=app)  # type: ignore[arg-type]  # Litestar's own types of ASGI
+    async with app.lifespan(), httpx.AsyncClient(transport=transport, base_url="http://testserver.local/api/v1") as opened:
         yield opened
 
 
