@@ -111,13 +111,13 @@ def answer(content: Any, status: int = 200, headers: dict[str, str] | None = Non
 def on_problem(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
     """Any error of ours as `application/problem+json`."""
     problem = error if isinstance(error, Problem) else Problem()
-    document = problem.document(request.scope["path"], request.scope.get("request_id", ""))  # type: ignore[typeddict-item]
-    return Response(
-        content=to_json(document).encode(),
-        status_code=problem.status,
-        media_type=PROBLEM,
-        headers=problem.headers,
-    )
+    request_id = str(request.scope.get("request_id") or "")
+    headers = problem.headers
+    if not request_id:  # no route took it, so no middleware named it
+        request_id = uuid4().hex
+        headers = headers | {"X-Request-Id": request_id}
+    document = problem.document(request.scope["path"], request_id)
+    return Response(to_json(document).encode(), status_code=problem.status, media_type=PROBLEM, headers=headers)
 
 
 _BY_STATUS = {cls.status: cls for cls in Problem.__subclasses__()}
