@@ -50,8 +50,11 @@ class Valkey:
 
     def start(self) -> None:
         """Takes over a living server or starts one; returns when it answers."""
+        if self._process is not None and self._process.poll() is not None:
+            self._process = None
         if self._state and self._answers():
             return
+        self.stop()  # one that runs without answering would write to the same file
         for attempt in range(5):
             fresh = not self._state or attempt > 0
             password = self._state.get("password") or secrets.token_urlsafe(24)
@@ -64,13 +67,17 @@ class Valkey:
         )
 
     def alive(self) -> bool:
-        return self._answers()
+        """A child of ours is alive while it runs, however busy; one that was taken over, while it answers."""
+        return self._process.poll() is None if self._process is not None else self._answers()
 
     def stop(self) -> None:
         """Writes what is left and ends; kills a server that does not within 10 seconds."""
         if not self._state:
             return
         pid = self._pid()
+        if not self._running(pid):
+            self._process = None
+            return
         with suppress(OSError):
             self._ask("SHUTDOWN", "NOSAVE")
         deadline = time.monotonic() + 10
@@ -110,7 +117,8 @@ class Valkey:
         if self._process is not None:
             return self._process.poll() is None
         with suppress(psutil.Error):
-            return pid is not None and "valkey" in psutil.Process(pid).name()
+            title = " ".join(psutil.Process(pid).cmdline())  # it names itself and its port there
+            return pid is not None and "valkey-server" in title and f":{self._state['port']}" in title
         return False
 
     def _answers(self) -> bool:
@@ -120,7 +128,7 @@ class Valkey:
 
     def _ask(self, *words: str) -> bytes:
         """One command in Redis' protocol, without a client library: it is needed before one is loaded."""
-        with socket.create_connection(("127.0.0.1", int(self._state["port"])), timeout=3) as connection:
+        with socket.create_connection(("127.0.0.1", int(self._state["port"])), timeout=1) as connection:
             connection.sendall(f"AUTH {self._state['password']}\r\n{' '.join(words)}\r\n".encode())
             answer = b""
             while answer.count(b"\r\n") < 2 and (chunk := connection.recv(256)):
