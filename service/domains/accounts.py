@@ -1,14 +1,35 @@
 """Accounts: the companies that one sells to, with or beside."""
 
 from typing import Literal
+from uuid import UUID
+
+from msgspec import UNSET
 
 from service import columns as c
+from service.crud import Resource, Row, crud
 from service.db import business_table
+from service.domains.assignment import assign
+from service.rules import amounts, not_itself, owned, refuse
+from service.shapes import (
+    Address,
+    Count,
+    Currency,
+    Draft,
+    Line,
+    Maybe,
+    Money,
+    Name,
+    Phone,
+    Text,
+    Url,
+    item_of,
+    patch_of,
+)
 
 Type = Literal["prospect", "customer", "partner", "competitor", "former_customer"]
 Segment = Literal["smb", "mid_market", "enterprise"]
 
-# --- tables ------------------------------------------------------------------------------------------------------
+# Tables --------------------------------------------------------------------------------------------
 
 accounts = business_table(
     "accounts",
@@ -36,3 +57,53 @@ accounts = business_table(
     c.sorted_by("accounts", "name"),
     c.external("accounts"),
 )
+
+# Shapes --------------------------------------------------------------------------------------------
+
+
+class AccountDraft(Draft, kw_only=True):
+    name: Name
+    domain: Maybe[Line] = UNSET
+    website: Maybe[Url] = UNSET
+    phone: Maybe[Phone] = UNSET
+    description: Maybe[Text] = UNSET
+    parent_id: Maybe[UUID] = UNSET
+    industry: Maybe[Line] = UNSET
+    type: Maybe[Type] = UNSET
+    segment: Maybe[Segment] = UNSET
+    number_of_employees: Maybe[Count] = UNSET
+    annual_revenue: Maybe[Money] = UNSET
+    currency: Maybe[Currency] = UNSET
+    owner_id: Maybe[UUID] = UNSET
+    billing_address: Maybe[Address] = UNSET
+    shipping_address: Maybe[Address] = UNSET
+    lead_source: Maybe[Line] = UNSET
+
+
+AccountPatch = patch_of(AccountDraft, "owner_id")
+Account = item_of(accounts, AccountDraft)
+
+# Rules ---------------------------------------------------------------------------------------------
+
+
+def check(new: Row, old: Row | None) -> None:
+    """Revenue is not negative; a company is not its own parent."""
+    refuse(amounts(new, "annual_revenue"), not_itself(new, "parent_id"))
+
+
+# Routes --------------------------------------------------------------------------------------------
+
+resource = Resource(
+    path="/accounts",
+    name="account",
+    table=accounts,
+    draft=AccountDraft,
+    patch=AccountPatch,
+    item=Account,
+    references={"parent_id": "accounts", "owner_id": "users", "territory_id": "territories"},
+    text=("name", "domain"),
+    check=check,
+    defaults=owned,
+)
+
+routes = [*crud(resource), assign(resource)]

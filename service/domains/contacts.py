@@ -1,9 +1,29 @@
 """Contacts: people at accounts."""
 
-from service import columns as c
-from service.db import business_table
+from uuid import UUID
 
-# --- tables ------------------------------------------------------------------------------------------------------
+from msgspec import UNSET
+
+from service import columns as c
+from service.crud import Resource, Row, crud
+from service.db import business_table
+from service.rules import not_itself, owned, refuse, zone
+from service.shapes import (
+    Address,
+    Draft,
+    Email,
+    Given,
+    Instant,
+    Line,
+    Maybe,
+    Name,
+    Phone,
+    Zone,
+    item_of,
+    patch_of,
+)
+
+# Tables --------------------------------------------------------------------------------------------
 
 contacts = business_table(
     "contacts",
@@ -29,3 +49,53 @@ contacts = business_table(
     c.sorted_by("contacts", "last_name"),
     c.external("contacts"),
 )
+
+# Shapes --------------------------------------------------------------------------------------------
+
+
+class ContactDraft(Draft, kw_only=True):
+    last_name: Name
+    first_name: Maybe[Line] = UNSET
+    account_id: Maybe[UUID] = UNSET
+    email: Maybe[Email] = UNSET
+    phone: Maybe[Phone] = UNSET
+    mobile_phone: Maybe[Phone] = UNSET
+    title: Maybe[Line] = UNSET
+    department: Maybe[Line] = UNSET
+    reports_to_id: Maybe[UUID] = UNSET
+    owner_id: Maybe[UUID] = UNSET
+    email_opt_out: Given[bool] = UNSET
+    do_not_call: Given[bool] = UNSET
+    consent_at: Maybe[Instant] = UNSET
+    lead_source: Maybe[Line] = UNSET
+    mailing_address: Maybe[Address] = UNSET
+    time_zone: Maybe[Zone] = UNSET
+
+
+ContactPatch = patch_of(ContactDraft)
+Contact = item_of(contacts, ContactDraft)
+
+# Rules ---------------------------------------------------------------------------------------------
+
+
+def check(new: Row, old: Row | None) -> None:
+    """A known time zone; nobody reports to themselves."""
+    refuse(zone(new), not_itself(new, "reports_to_id"))
+
+
+# Routes --------------------------------------------------------------------------------------------
+
+resource = Resource(
+    path="/contacts",
+    name="contact",
+    table=contacts,
+    draft=ContactDraft,
+    patch=ContactPatch,
+    item=Contact,
+    references={"account_id": "accounts", "reports_to_id": "contacts", "owner_id": "users"},
+    text=("last_name", "first_name", "email"),
+    check=check,
+    defaults=owned,
+)
+
+routes = crud(resource)

@@ -1,16 +1,23 @@
 """Periods: months, quarters and years of the company's own calendar, by key (`2026Q4`)."""
 
-from typing import Literal
+from datetime import date, datetime
+from typing import Annotated, Literal
+from uuid import UUID
 
 import sqlalchemy as sa
+from msgspec import UNSET, Meta
 
 from service import columns as c
+from service.access import Actor
+from service.crud import Resource, Row, crud
 from service.db import business_table
+from service.rules import in_order, not_itself, refuse
+from service.shapes import Draft, Line, Maybe, item_of, patch_of
 
 Type = Literal["month", "quarter", "year"]
 Status = Literal["open", "locked"]
 
-# --- tables ------------------------------------------------------------------------------------------------------
+# Tables --------------------------------------------------------------------------------------------
 
 periods = business_table(
     "periods",
@@ -28,3 +35,58 @@ periods = business_table(
     c.external("periods"),
     guarded=False,
 )
+
+# Shapes --------------------------------------------------------------------------------------------
+
+
+Key = Annotated[str, Meta(pattern=r"^[0-9]{4}([A-Za-z0-9-]{0,12})$", max_length=16)]
+Year = Annotated[int, Meta(ge=1900, le=9000)]
+
+
+class PeriodDraft(Draft, kw_only=True):
+    """Both days are included."""
+
+    key: Key
+    type: Type
+    start_date: date
+    end_date: date
+    name: Maybe[Line] = UNSET
+    fiscal_year: Maybe[Year] = UNSET
+    parent_id: Maybe[UUID] = UNSET
+
+
+PeriodPatch = patch_of(PeriodDraft)
+Period = item_of(periods, PeriodDraft)
+
+# Rules ---------------------------------------------------------------------------------------------
+
+
+def check(new: Row, old: Row | None) -> None:
+    """A period ends on or after the day on which it starts."""
+    refuse(in_order(new, "start_date", "end_date"), not_itself(new, "parent_id"))
+
+
+def defaults(draft: Row, actor: Actor, now: datetime) -> Row:
+    """A period is called by its key, and counts for the year in which it ends."""
+    return {
+        "name": draft.get("name") or draft["key"],
+        "fiscal_year": draft.get("fiscal_year") or draft["end_date"].year,
+    }
+
+
+# Routes --------------------------------------------------------------------------------------------
+
+resource = Resource(
+    path="/periods",
+    name="period",
+    table=periods,
+    draft=PeriodDraft,
+    patch=PeriodPatch,
+    item=Period,
+    references={"parent_id": "periods"},
+    text=("key", "name"),
+    check=check,
+    defaults=defaults,
+)
+
+routes = crud(resource)

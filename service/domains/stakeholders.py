@@ -1,18 +1,32 @@
 """Stakeholders: which contact plays which part in a deal."""
 
 from typing import Literal
+from uuid import UUID
+
+from msgspec import UNSET
 
 from service import columns as c
+from service.crud import Resource, Row, crud
 from service.db import business_table
+from service.rules import not_itself, refuse
+from service.shapes import Draft, Given, Maybe, Text, item_of, patch_of
 
 Part = Literal[
-    "economic_buyer", "decision_maker", "champion", "influencer", "technical_evaluator", "end_user",
-    "executive_sponsor", "procurement", "legal", "other",
+    "economic_buyer",
+    "decision_maker",
+    "champion",
+    "influencer",
+    "technical_evaluator",
+    "end_user",
+    "executive_sponsor",
+    "procurement",
+    "legal",
+    "other",
 ]
 Influence = Literal["low", "medium", "high"]
 Sentiment = Literal["supporter", "neutral", "opponent", "unknown"]
 
-# --- tables ------------------------------------------------------------------------------------------------------
+# Tables --------------------------------------------------------------------------------------------
 
 stakeholders = business_table(
     "stakeholders",
@@ -28,3 +42,43 @@ stakeholders = business_table(
     c.index("ix_stakeholders_contact_id", "contact_id"),
     c.external("stakeholders"),
 )
+
+# Shapes --------------------------------------------------------------------------------------------
+
+
+class StakeholderDraft(Draft, kw_only=True):
+    contact_id: UUID
+    role: Part
+    is_primary: Given[bool] = UNSET
+    influence: Maybe[Influence] = UNSET
+    sentiment: Maybe[Sentiment] = UNSET
+    reports_to_id: Maybe[UUID] = UNSET
+    notes: Maybe[Text] = UNSET
+
+
+StakeholderPatch = patch_of(StakeholderDraft)
+Stakeholder = item_of(stakeholders, StakeholderDraft)
+
+# Rules ---------------------------------------------------------------------------------------------
+
+
+def check(new: Row, old: Row | None) -> None:
+    """Nobody reports to themselves."""
+    refuse(not_itself(new, "reports_to_id"))
+
+
+# Routes --------------------------------------------------------------------------------------------
+
+resource = Resource(
+    path="/opportunities/{parent_id:uuid}/stakeholders",
+    name="stakeholder",
+    table=stakeholders,
+    draft=StakeholderDraft,
+    patch=StakeholderPatch,
+    item=Stakeholder,
+    nested="opportunity_id",
+    references={"opportunity_id": "opportunities", "contact_id": "contacts", "reports_to_id": "stakeholders"},
+    check=check,
+)
+
+routes = crud(resource)

@@ -1,9 +1,17 @@
 """Teams: a tree of people; a manager sees what the people of their teams own."""
 
-from service import columns as c
-from service.db import business_table
+from uuid import UUID
 
-# --- tables ------------------------------------------------------------------------------------------------------
+from msgspec import UNSET
+
+from service import columns as c
+from service.access import Actor
+from service.crud import Resource, Row, crud
+from service.db import Tx, business_table
+from service.rules import no_ring, not_itself, refuse
+from service.shapes import Draft, Maybe, Name, item_of, patch_of
+
+# Tables --------------------------------------------------------------------------------------------
 
 teams = business_table(
     "teams",
@@ -15,3 +23,46 @@ teams = business_table(
     c.external("teams"),
     guarded=False,
 )
+
+# Shapes --------------------------------------------------------------------------------------------
+
+
+class TeamDraft(Draft, kw_only=True):
+    name: Name
+    parent_id: Maybe[UUID] = UNSET
+    manager_id: Maybe[UUID] = UNSET
+
+
+TeamPatch = patch_of(TeamDraft)
+Team = item_of(teams, TeamDraft)
+
+# Rules ---------------------------------------------------------------------------------------------
+
+
+def check(new: Row, old: Row | None) -> None:
+    """A team is not its own parent."""
+    refuse(not_itself(new, "parent_id"))
+
+
+async def prepare(tx: Tx, actor: Actor, new: Row, old: Row | None) -> None:
+    """Teams are a tree."""
+    if old and new["parent_id"] != old["parent_id"]:
+        await no_ring(tx, "teams", "parent_id", new)
+
+
+# Routes --------------------------------------------------------------------------------------------
+
+resource = Resource(
+    path="/teams",
+    name="team",
+    table=teams,
+    draft=TeamDraft,
+    patch=TeamPatch,
+    item=Team,
+    references={"parent_id": "teams", "manager_id": "users"},
+    text=("name",),
+    check=check,
+    prepare=prepare,
+)
+
+routes = crud(resource)

@@ -1,15 +1,23 @@
 """Territory models and the territories that they hold: one model is active, others are drafts or the past."""
 
-from typing import Literal
+from datetime import date
+from typing import Annotated, Literal
+from uuid import UUID
+
+from msgspec import UNSET, Meta
 
 from service import columns as c
-from service.db import business_table
+from service.access import Actor
+from service.crud import Resource, Row, crud
+from service.db import Tx, business_table
+from service.rules import exist, no_ring, not_itself, refuse
+from service.shapes import Criteria, Draft, Given, Ids, Maybe, Name, item_of, patch_of
 
 ModelStatus = Literal["draft", "active", "archived"]
 Type = Literal["geographic", "account_based", "industry", "mixed"]
 Match = Literal["all", "any"]
 
-# --- tables ------------------------------------------------------------------------------------------------------
+# Tables --------------------------------------------------------------------------------------------
 
 territory_models = business_table(
     "territory_models",
@@ -39,3 +47,88 @@ territories = business_table(
     c.external("territories"),
     guarded=False,
 )
+
+# Shapes --------------------------------------------------------------------------------------------
+
+
+class TerritoryModelDraft(Draft, kw_only=True):
+    """A model begins as a draft; activation is a verb."""
+
+    name: Name
+    effective_from: Maybe[date] = UNSET
+    based_on_id: Maybe[UUID] = UNSET
+
+
+TerritoryModelPatch = patch_of(TerritoryModelDraft)
+TerritoryModel = item_of(territory_models, TerritoryModelDraft)
+
+
+class TerritoryDraft(Draft, kw_only=True):
+    """Accounts belong by `criteria` (all or any of them), or because `account_ids` names them."""
+
+    model_id: UUID
+    name: Name
+    parent_id: Maybe[UUID] = UNSET
+    owner_id: Maybe[UUID] = UNSET
+    member_ids: Given[Ids] = UNSET
+    type: Maybe[Type] = UNSET
+    criteria: Given[Criteria] = UNSET
+    match: Given[Match] = UNSET
+    account_ids: Given[Ids] = UNSET
+    priority: Maybe[Annotated[int, Meta(ge=0, le=1_000_000)]] = UNSET
+
+
+TerritoryPatch = patch_of(TerritoryDraft)
+Territory = item_of(territories, TerritoryDraft)
+
+# Rules ---------------------------------------------------------------------------------------------
+
+
+def check_model(new: Row, old: Row | None) -> None:
+    """A model is based on another one."""
+    refuse(not_itself(new, "based_on_id"))
+
+
+def check(new: Row, old: Row | None) -> None:
+    """A territory is not its own parent."""
+    refuse(not_itself(new, "parent_id"))
+
+
+async def prepare(tx: Tx, actor: Actor, new: Row, old: Row | None) -> None:
+    """Members and accounts exist; territories are a tree."""
+    before = old or {"member_ids": [], "account_ids": [], "parent_id": None}
+    for name, table in (("member_ids", "users"), ("account_ids", "accounts")):
+        if new.get(name, []) != before[name]:
+            await exist(tx, actor, table, name, new[name])
+    if old and new["parent_id"] != old["parent_id"]:
+        await no_ring(tx, "territories", "parent_id", new)
+
+
+# Routes --------------------------------------------------------------------------------------------
+
+models = Resource(
+    path="/territory-models",
+    name="territory_model",
+    table=territory_models,
+    draft=TerritoryModelDraft,
+    patch=TerritoryModelPatch,
+    item=TerritoryModel,
+    references={"based_on_id": "territory_models"},
+    text=("name",),
+    check=check_model,
+)
+
+resource = Resource(
+    path="/territories",
+    name="territory",
+    table=territories,
+    draft=TerritoryDraft,
+    patch=TerritoryPatch,
+    item=Territory,
+    references={"model_id": "territory_models", "parent_id": "territories", "owner_id": "users"},
+    text=("name",),
+    check=check,
+    prepare=prepare,
+)
+
+routes = [*crud(models), *crud(resource)]

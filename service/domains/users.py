@@ -1,13 +1,24 @@
 """Users: who works with the product, in which role, team and hierarchy."""
 
-from typing import Literal
+from collections.abc import Iterator
+from datetime import date
+from typing import Annotated, Literal
+from uuid import UUID
+
+import msgspec
+from msgspec import UNSET, Meta
 
 from service import columns as c
-from service.db import business_table
+from service.access import Actor
+from service.crud import Resource, Row, crud
+from service.db import Tx, business_table
+from service.errors import Forbidden, Pointer
+from service.rules import fault, in_order, no_ring, not_itself, refuse, zone
+from service.shapes import Count, Draft, Email, Given, Line, Maybe, Name, Words, Zone, item_of, patch_of
 
 Role = Literal["rep", "manager", "ops", "data_scientist", "admin", "integration"]
 
-# --- tables ------------------------------------------------------------------------------------------------------
+# Tables --------------------------------------------------------------------------------------------
 
 users = business_table(
     "users",
@@ -32,3 +43,92 @@ users = business_table(
     c.external("users"),
     guarded=False,
 )
+
+# Shapes --------------------------------------------------------------------------------------------
+
+
+class Absence(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """Both days included."""
+
+    start_date: date
+    end_date: date
+
+
+Hours = Annotated[str, Meta(pattern=r"^([01]\d|2[0-3]):[0-5]\d-([01]\d|2[0-3]):[0-5]\d$", max_length=11)]
+
+
+class WorkingHours(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """Hours by weekday in the person's time zone, as `09:00-17:00`; null is a day off."""
+
+    monday: Hours | None = None
+    tuesday: Hours | None = None
+    wednesday: Hours | None = None
+    thursday: Hours | None = None
+    friday: Hours | None = None
+    saturday: Hours | None = None
+    sunday: Hours | None = None
+
+
+class UserDraft(Draft, kw_only=True):
+    """`start_date` and `end_date` bound a person's time here; quotas ramp from the first."""
+
+    email: Email
+    name: Name
+    role: Role
+    title: Maybe[Line] = UNSET
+    is_active: Given[bool] = UNSET
+    manager_id: Maybe[UUID] = UNSET
+    team_id: Maybe[UUID] = UNSET
+    time_zone: Maybe[Zone] = UNSET
+    locale: Maybe[Annotated[str, Meta(max_length=35)]] = UNSET
+    start_date: Maybe[date] = UNSET
+    end_date: Maybe[date] = UNSET
+    capacity: Maybe[Count] = UNSET
+    skills: Given[Words] = UNSET
+    working_hours: Maybe[WorkingHours] = UNSET
+    absences: Given[Annotated[list[Absence], Meta(max_length=200)]] = UNSET
+
+
+UserPatch = patch_of(UserDraft)
+User = item_of(users, UserDraft)
+
+# Rules ---------------------------------------------------------------------------------------------
+
+
+def _absences(row: Row) -> Iterator[Pointer]:
+    for number, absence in enumerate(row.get("absences") or ()):
+        if absence["end_date"] < absence["start_date"]:
+            yield fault(f"absences/{number}/end_date", "must not be before start_date")
+
+
+def check(new: Row, old: Row | None) -> None:
+    """Days in order, a known time zone, and nobody is their own manager."""
+    refuse(in_order(new, "start_date", "end_date"), _absences(new), zone(new), not_itself(new, "manager_id"))
+
+
+async def prepare(tx: Tx, actor: Actor, new: Row, old: Row | None) -> None:
+    """Only an administrator makes, or unmakes, administrators; a chain of managers has an end."""
+    roles = {new["role"], old["role"] if old else new["role"]}
+    touched = old is None or any(new[name] != old[name] for name in ("role", "email", "is_active"))
+    if "admin" in roles and touched and actor.role != "admin":
+        raise Forbidden("Only an administrator may do this to an administrator.")
+    if old and new["manager_id"] != old["manager_id"]:
+        await no_ring(tx, "users", "manager_id", new)
+
+
+# Routes --------------------------------------------------------------------------------------------
+
+resource = Resource(
+    path="/users",
+    name="user",
+    table=users,
+    draft=UserDraft,
+    patch=UserPatch,
+    item=User,
+    references={"manager_id": "users", "team_id": "teams"},
+    text=("name", "email"),
+    check=check,
+    prepare=prepare,
+)
+
+routes = crud(resource)
