@@ -28,11 +28,11 @@ def instant(hour: int) -> datetime:
 
 @dataclass
 class World:
-    """Rows of `history.*` by table; `instants` are those at which something happened."""
+    """Rows of `history.*` by table; `instants` holds for each entity when something happened to it."""
 
     seed: int
     rows: dict[str, list[Row]] = field(default_factory=dict)
-    instants: set[datetime] = field(default_factory=set)
+    instants: dict[UUID, set[datetime]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.random = random.Random(self.seed)
@@ -53,7 +53,7 @@ class World:
             self.rows.setdefault(table, []).append(
                 {"id": name, "version": number, "known_from": at, "known_to": end, **state}
             )
-            self.instants.add(at)
+            self._happens(at, name, state)
 
     def known_by(self, at: datetime) -> dict[str, list[Row]]:
         """What the tables held at an instant: nothing that became known later, but for the catalogues."""
@@ -67,15 +67,22 @@ class World:
         }
 
     def spine(self, entities: list[UUID], size: int) -> list[tuple[UUID, datetime]]:
-        """Random pairs; half at instants where something happens, or leaves a window."""
-        happenings = sorted(self.instants)
+        """Random pairs; two in three at instants where something happens to the entity, or leaves a window."""
+        happenings = {name: sorted(self.instants.get(name, ())) for name in entities}
         pairs = []
         for _ in range(size):
+            name = self.random.choice(entities)
             at = instant(self.random.randrange(DAYS * 24))
-            if self.random.random() < 0.5:
-                at = self.random.choice(happenings) + timedelta(days=self.random.choice((0, *EDGES)))
-            pairs.append((self.random.choice(entities), at))
+            if happenings[name] and self.random.random() < 0.67:
+                at = self.random.choice(happenings[name]) + timedelta(days=self.random.choice((0, *EDGES)))
+            pairs.append((name, at))
         return pairs
+
+    def _happens(self, at: datetime, name: UUID, state: Row) -> None:
+        links = (state.get(f"{link}_id") for link in ("opportunity", "account", "lead", "owner"))
+        for one in (name, *links):
+            if one is not None:
+                self.instants.setdefault(one, set()).add(at)
 
     # the parts
 
@@ -213,7 +220,7 @@ class World:
             "direction": self.random.choice([None, "inbound", "outbound"]),
             "outcome": None,
             "deleted_at": None,
-            "status": "planned" if recorded < happened else "completed",
+            "status": "planned" if recorded < happened and self.random.random() < 0.8 else "completed",
         }
         states = [(instant(recorded), state)]
         if recorded < happened:
@@ -222,7 +229,7 @@ class World:
         elif self.random.random() < 0.2:
             states.append((instant(recorded + self._hour(0, 200)), state | {"deleted_at": instant(recorded)}))
         self.versions("activities", self.new_id(), states)
-        self.instants.add(state["occurred_at"])
+        self._happens(state["occurred_at"], self.pipeline, state)
 
     def _lead(self) -> UUID:
         name, at = self.new_id(), self._hour(0, 3000)
