@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from service.domains import api_keys, sessions, webhooks
+from service.domains import api_keys, health, sessions, webhooks
 
 ROUTES: tuple[Any, ...] = (*sessions.routes, *api_keys.routes, *webhooks.routes)
 """Under `/api/v1`."""
 
-PAGES: tuple[Any, ...] = ()
+PAGES: tuple[Any, ...] = (*health.routes,)
 """Under `/`: health, metrics, the document of the API, the web pages."""
