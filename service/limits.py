@@ -10,6 +10,7 @@ import asyncio
 import time
 from collections.abc import Callable
 from typing import Any
+from weakref import WeakValueDictionary
 
 import msgspec
 import structlog
@@ -87,23 +88,39 @@ class Limiter:
         self.share = max(1, limit // 100)
         self._script = redis.register_script(_GCRA)
         self._shares: dict[str, _Share] = {}
+        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._clock = clock
         self._quiet_until = 0.0
 
     async def take(self, subject: str) -> Verdict:
-        """Counts one request of `subject`."""
-        share = self._shares.get(subject)
-        if share and share.left > 0 and share.until > self._clock():
-            share.left -= 1
-            return Verdict(True, self.limit, self.period, share.remaining + share.left, share.reset)
-        if self._clock() < self._quiet_until:
-            return Verdict(True, 0, self.period)
-        try:
-            return self._settle(subject, await asyncio.wait_for(self._ask(subject), WAIT_SECONDS))
-        except (RedisError, OSError, TimeoutError) as error:
-            self._quiet_until = self._clock() + QUIET_SECONDS
-            log.warning("rate limits are open: Redis is away", error=str(error))
-            return Verdict(True, 0, self.period)
+        """Counts one request of `subject`. Of concurrent ones of a process one asks, the others share its answer."""
+        async with self._turns.setdefault(subject, asyncio.Lock()):
+            share = self._shares.get(subject)
+            if share and share.left > 0 and share.until > self._clock():
+                share.left -= 1
+                return Verdict(True, self.limit, self.period, share.remaining + share.left, share.reset)
+            if self._clock() < self._quiet_until:
+                return Verdict(True, 0, self.period)
+            try:
+                return self._settle(subject, await self._patiently(subject))
+            except (RedisError, OSError, TimeoutError) as error:
+                self._quiet_until = self._clock() + QUIET_SECONDS
+                log.warning("rate limits are open: Redis is away", error=repr(error))
+                return Verdict(True, 0, self.period)
+
+    async def _patiently(self, subject: str) -> list[int]:
+        """Redis' answer, or `TimeoutError` after 50 ms; time in which this process was itself busy does not count."""
+        asking = asyncio.create_task(self._ask(subject))
+        for _ in range(5):
+            started = time.monotonic()
+            done, _pending = await asyncio.wait({asking}, timeout=WAIT_SECONDS)
+            if done:
+                return asking.result()
+            if time.monotonic() - started < WAIT_SECONDS * 1.4:
+                break
+        asking.cancel()
+        await asyncio.wait({asking}, timeout=WAIT_SECONDS)
+        raise TimeoutError(f"no answer within {WAIT_SECONDS} s")
 
     async def _ask(self, subject: str) -> list[int]:
         arguments = [self.limit, self.period * 1_000_000, self.share]

@@ -45,6 +45,9 @@ NAME = re.compile(
 )
 
 
+LOCAL_NAMES = (".localhost", ".local", ".localdomain", ".internal", ".home.arpa")
+
+
 class Blocked(Exception):
     """The URL is not one that we send to; the text says why, in words for the user."""
 
@@ -118,11 +121,16 @@ def _host(host: str) -> str:
     return host
 
 
+def excepted(target: Target, allow: frozenset[str]) -> bool:
+    """Whether the operator has named exactly this host and port."""
+    return f"{target.host}:{target.port}" in allow or f"[{target.host}]:{target.port}" in allow
+
+
 def judge(target: Target, addresses: list[str], allow: frozenset[str]) -> str:
     """The address to connect to. All of them must be public, or the host and port be excepted by the operator."""
     if not addresses:
         raise Blocked(f"the host {target.host} has no address")
-    if f"{target.host}:{target.port}" not in allow and f"[{target.host}]:{target.port}" not in allow:
+    if not excepted(target, allow):
         for text in addresses:
             if not is_public(ip_address(text)):
                 raise Blocked(f"the host {target.host} lies at {text}, which is not a public address")
@@ -150,6 +158,9 @@ async def look(target: Target, resolver: Resolve) -> list[str]:
 async def check(url: str, allow: frozenset[str], resolver: Resolve = resolve) -> None:
     """Judges a URL as soon as it is entered. A name without an address yet passes: it is judged again at each send."""
     target = parse(url)
+    name = target.host.rstrip(".")
+    if not excepted(target, allow) and ":" not in name and ("." not in name or name.endswith(LOCAL_NAMES)):
+        raise Blocked(f"the host {target.host} is a name of a local network")
     addresses = await look(target, resolver)
     if addresses:
         judge(target, addresses, allow)
