@@ -31,6 +31,7 @@ def run() -> None:
         )
         with context.begin_transaction():
             context.run_migrations()
+        connection.commit()  # reading the revision has begun a transaction, also where nothing was to run
         with connection.begin():
             rights.grant(connection, role)
 

@@ -6,6 +6,7 @@ that uses them (`running`). What a `kill -9` left behind is taken over when it l
 """
 
 import secrets
+import signal
 import socket
 import subprocess
 import time
@@ -74,20 +75,16 @@ class Valkey:
         """Writes what is left and ends; kills a server that does not within 10 seconds."""
         if not self._state:
             return
-        pid = self._pid()
-        if not self._running(pid):
-            self._process = None
-            return
-        with suppress(OSError):
-            self._ask("SHUTDOWN", "NOSAVE")
-        deadline = time.monotonic() + 10
-        while self._running(pid) and time.monotonic() < deadline:
-            time.sleep(0.02)
-        if self._running(pid) and pid:
-            psutil.Process(pid).kill()
-        if self._process is not None:
-            self._process.wait()
-            self._process = None
+        pid = self._process.pid if self._process is not None else self._pid()
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            if pid is None or not self._running(pid):
+                break
+            with suppress(psutil.Error):
+                psutil.Process(pid).send_signal(number)
+            deadline = time.monotonic() + 10
+            while self._running(pid) and time.monotonic() < deadline:
+                time.sleep(0.02)
+        self._process = None
 
     def _launch(self) -> bool:
         """Whether the server came up on the port in the state; not when another has the port."""
@@ -113,12 +110,12 @@ class Valkey:
             return int((self.folder / "pid").read_text(encoding="utf-8"))
         return None
 
-    def _running(self, pid: int | None) -> bool:
+    def _running(self, pid: int) -> bool:
         if self._process is not None:
             return self._process.poll() is None
         with suppress(psutil.Error):
             title = " ".join(psutil.Process(pid).cmdline())  # it names itself and its port there
-            return pid is not None and "valkey-server" in title and f":{self._state['port']}" in title
+            return "valkey-server" in title and f":{self._state['port']}" in title
         return False
 
     def _answers(self) -> bool:
