@@ -21,9 +21,9 @@ from service.domains.users import resource as users
 from service.settings import Settings
 from service.worker import Worker
 from service.worker_main import handlers
-from tests.servers import Servers
+from tests.servers import Servers, database_name, servers, servers_16
 
-pytest_plugins = ["tests.servers"]
+__all__ = ["database_name", "servers", "servers_16"]  # fixtures, known to pytest by being here
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
