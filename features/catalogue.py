@@ -50,3 +50,54 @@ SETS: dict[str, FeatureSet] = {
 def own_set(entity: str) -> FeatureSet:
     """All features of one entity alone."""
     return FeatureSet(entity, entity, tuple(f for f in FEATURES if f.entity == entity), ENTITIES)
+
+
+RESOURCES = {
+    "opportunity": "opportunities",
+    "account": "accounts",
+    "user": "users",
+    "lead": "leads",
+    "deal_activities": "activities",
+    "deal_stakeholders": "stakeholders",
+    "deal_lines": "lines",
+    "lead_activities": "activities",
+}
+"""Entity or list → the resource whose fields it shows."""
+
+FIELDS = {
+    "first_amount": "amount",
+    "amount_changes": "amount",
+    "first_close_date": "close_date",
+    "push_count": "close_date",
+    "pushed_at": "close_date",
+    "stage_index": "stage",
+    "stage_probability": "probability",
+    "stage_since": "stage",
+    "stage_moves": "stage",
+    "stage_regressions": "stage",
+    "owner_changes": "owner_id",
+    "has_next_step": "next_step",
+    "competitors": "competitor_ids",
+    "status_since": "status",
+    "has_phone": "phone",
+    "has_company": "company",
+    "email_domain": "email",
+    "country": "address",
+    "product": "product_id",
+    "family": "product_id",
+}
+"""Column of facts → the field that it comes from, where the names differ."""
+
+
+def fields_of(feature: Feature) -> frozenset[tuple[str, str]]:
+    """(resource, field) of all that a feature tells something about: who may not see those may not see it."""
+    entity = ENTITIES[feature.entity]
+    resource = RESOURCES.get(feature.entity)
+    found = {(resource, FIELDS.get(name, name)) for name in feature.columns if name in entity.row_columns}
+    for source in entity.lists:
+        if source.name in feature.columns or f"'{source.name}'" in feature.code:
+            found |= {
+                (RESOURCES[source.name], FIELDS.get(name, name))
+                for name in feature.columns & set(source.columns)
+            }
+    return frozenset((where, name) for where, name in found if where)

@@ -91,6 +91,11 @@ class Feature:
         """The definition without words and layout, with all that it calls: what the fingerprint is made of."""
         return f"{self.name} {sorted(_parts(self.compute).items())}"
 
+    @property
+    def columns(self) -> frozenset[str]:
+        """The columns of facts that the definition reads, those of lists included."""
+        return frozenset(re.findall(r"\\?\[\\?['\"](\w+)\\?['\"]\\?\]", self.code))
+
 
 @dataclass(frozen=True)
 class FeatureSet:

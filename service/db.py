@@ -4,7 +4,7 @@ Rows are read without a transaction. Whoever writes more than one statement does
 place in the house that commits.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -90,11 +90,22 @@ def to_json(value: Any) -> str:
     return _json.encode(value).decode()
 
 
+def _jsonb(value: Any) -> bytes:
+    return b"\x01" + _json.encode(value)
+
+
+def _from_jsonb(data: bytes) -> Any:
+    return msgspec.json.decode(data[1:])
+
+
 async def _prepare(connection: asyncpg.Connection) -> None:
-    for kind in ("json", "jsonb"):
-        await connection.set_type_codec(
-            kind, schema="pg_catalog", encoder=to_json, decoder=msgspec.json.decode, format="text"
-        )
+    """jsonb in its binary form (a version byte, then the text), which COPY needs too."""
+    await connection.set_type_codec(
+        "jsonb", schema="pg_catalog", encoder=_jsonb, decoder=_from_jsonb, format="binary"
+    )
+    await connection.set_type_codec(
+        "json", schema="pg_catalog", encoder=_json.encode, decoder=msgspec.json.decode, format="binary"
+    )
 
 
 class _QuietConnection(asyncpg.Connection):  # type: ignore[misc]  # asyncpg ships no types
@@ -164,6 +175,10 @@ class Database:
         self.pool = pool
         self.bell: Any = None
         """Rings the worker after a commit; set by the process that has Redis at hand."""
+        self.parts: dict[str, Any] = {}
+        """What a process keeps as long as its database, by name."""
+        self.closing: list[Callable[[], Awaitable[Any]]] = []
+        """What is closed with it."""
 
     @classmethod
     async def open(cls, url: str, *, min_size: int = 2, max_size: int = 16) -> "Database":
@@ -179,6 +194,8 @@ class Database:
         return cls(pool)
 
     async def close(self) -> None:
+        for close in self.closing:
+            await close()
         await self.pool.close()
 
     async def fetch(self, sql: str, *args: Any) -> list[Any]:

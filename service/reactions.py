@@ -16,6 +16,7 @@ class Reaction(msgspec.Struct, frozen=True):
 
 score_deal = Reaction("score.deal", "batch")
 score_lead = Reaction("score.lead", "batch")
+refresh = Reaction("features.refresh", "batch")
 index_text = Reaction("search.index", "batch")
 deliver = Reaction("webhook.fanout", "batch")
 forecast = Reaction("forecast.touch", "batch")
@@ -23,13 +24,13 @@ forecast = Reaction("forecast.touch", "batch")
 REACTIONS: dict[str, tuple[Reaction, ...]] = {
     "opportunity.created": (score_deal, forecast, deliver),
     "opportunity.updated": (score_deal, forecast, deliver),
-    "opportunity.deleted": (forecast, deliver),
+    "opportunity.deleted": (refresh, forecast, deliver),
     "opportunity.restored": (score_deal, forecast, deliver),
     "opportunity.stage_changed": (score_deal, forecast, deliver),
     "opportunity.assigned": (score_deal, forecast, deliver),
     "opportunity.scored": (Reaction("recommend.deal", "batch"), forecast, deliver),
-    "deal.won": (forecast, deliver),
-    "deal.lost": (forecast, deliver),
+    "deal.won": (refresh, forecast, deliver),
+    "deal.lost": (refresh, forecast, deliver),
     "line.*": (score_deal, forecast),
     "stakeholder.*": (score_deal,),
     "activity.*": (score_deal, score_lead, index_text, deliver),
@@ -37,7 +38,9 @@ REACTIONS: dict[str, tuple[Reaction, ...]] = {
     "lead.updated": (score_lead, deliver),
     "lead.assigned": (score_lead, deliver),
     "lead.status_changed": (score_lead, deliver),
-    "lead.converted": (deliver,),
+    "lead.converted": (refresh, deliver),
+    "account.*": (refresh, deliver),
+    "user.*": (refresh, deliver),
     "note.*": (index_text, deliver),
     "battle_card.*": (index_text, deliver),
     "playbook.*": (index_text, deliver),
@@ -54,5 +57,7 @@ BATCHES = frozenset(r.job for reactions in REACTIONS.values() for r in reactions
 @cache
 def reactions_of(kind: str) -> tuple[Reaction, ...]:
     """The reactions to an event kind: the exact entry, else that of its family (`line.*`), else that of all."""
+    if kind.endswith(".imported"):  # the import itself asks for what follows, once, at its end
+        return ()
     family = kind.split(".", 1)[0] + ".*"
     return REACTIONS.get(kind) or REACTIONS.get(family) or REACTIONS["*"]

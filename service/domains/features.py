@@ -1,0 +1,242 @@
+"""Features: what models look at. The catalogue, and the values as of now and as of any instant."""
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+import msgspec
+import numpy as np
+from litestar import Response, get, post
+from litestar.di import NamedDependency
+from msgspec import Meta
+
+from features.catalogue import ENTITIES, FEATURES, SETS, fields_of, own_set
+from features.facts import Array, instant, moment
+from features.offline import Spine, loader, values
+from features.spec import Feature, FeatureSet
+from service.access import Actor, guard, hidden, require
+from service.db import Database, Params
+from service.errors import Invalid, NotFound
+from service.settings import Settings
+from service.store import links_of, store_of
+from service.wire import answer
+
+# --- shapes ------------------------------------------------------------------------------------------------------
+
+Entity = Literal["opportunity", "account", "user", "lead"]
+Name = Annotated[str, Meta(min_length=1, max_length=100)]
+MOST = 1000
+
+
+class FeatureItem(msgspec.Struct, kw_only=True):
+    """One feature of the catalogue. `feature_sets` are the sets that hold it."""
+
+    name: str
+    entity: str
+    meaning: str
+    unit: str
+    owner: str
+    type: Literal["number", "category"]
+    feature_sets: list[str]
+
+
+class FeatureList(msgspec.Struct, kw_only=True):
+    """`feature_sets` maps each set to its fingerprint: models are bound to that."""
+
+    items: list[FeatureItem]
+    next: str | None
+    feature_sets: dict[str, str]
+
+
+class Ask(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """Whose features: all of the entity, those named, or those of a set."""
+
+    entity: Entity
+    ids: Annotated[list[UUID], Meta(min_length=1, max_length=MOST)]
+    features: Annotated[list[Name], Meta(min_length=1, max_length=300)] | None = None
+    feature_set: Name | None = None
+
+
+class AskThen(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """Pairs of an entity and an instant; for training sets read the store itself."""
+
+    entity: Entity
+    pairs: Annotated[list["Pair"], Meta(min_length=1, max_length=MOST)]
+    features: Annotated[list[Name], Meta(min_length=1, max_length=300)] | None = None
+    feature_set: Name | None = None
+
+
+class Pair(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    id: UUID
+    as_of: datetime
+
+
+class Values(msgspec.Struct, kw_only=True):
+    """`fresh_at`: up to when changes of the entity itself are in the values."""
+
+    id: UUID
+    values: dict[str, float | str | None]
+    fresh_at: datetime
+
+
+class Answer(msgspec.Struct, kw_only=True):
+    """`feature_set` is the fingerprint of what the values mean; `sources`: where they were read."""
+
+    feature_set: str
+    as_of: datetime
+    items: list[Values]
+    sources: list[str]
+
+
+class ValuesThen(msgspec.Struct, kw_only=True):
+    id: UUID
+    as_of: datetime
+    values: dict[str, float | str | None]
+
+
+class AnswerThen(msgspec.Struct, kw_only=True):
+    feature_set: str
+    items: list[ValuesThen]
+
+
+# --- rules -------------------------------------------------------------------------------------------------------
+
+TABLES = {"opportunity": "opportunities", "account": "accounts", "user": "users", "lead": "leads"}
+
+
+def is_hidden(actor: Actor, feature: Feature) -> bool:
+    """Whether the feature tells of a field that does not exist for this actor."""
+    return any(name in hidden(actor, resource) for resource, name in fields_of(feature))
+
+
+def chosen(actor: Actor, entity: str, names: list[str] | None, set_name: str | None) -> FeatureSet:
+    """The features asked for that the actor may see. Raises 422 for a name that is none of the entity's."""
+    if names and set_name:
+        raise Invalid.at("/features", "name features or a feature_set, not both")
+    if set_name:
+        known = SETS.get(set_name)
+        if known is None or known.entity != entity:
+            raise Invalid.at("/feature_set", f"there is no set {set_name!r} of {entity} features")
+        whole = known
+    else:
+        whole = next((s for s in SETS.values() if s.entity == entity and names), own_set(entity))
+    seen = tuple(f for f in whole.features if not is_hidden(actor, f))
+    if names:
+        by_name = {f.name: f for f in seen}
+        for index, name in enumerate(names):
+            if name not in by_name:
+                raise Invalid.at(f"/features/{index}", f"there is no feature {name!r} of {entity}")
+        seen = tuple(by_name[name] for name in names)
+    return FeatureSet(whole.name, entity, seen, ENTITIES)
+
+
+def plain(columns: dict[str, Array], index: int) -> dict[str, float | str | None]:
+    """One row as JSON values; what is not known is null."""
+    row: dict[str, float | str | None] = {}
+    for name, column in columns.items():
+        value = column[index]
+        row[name] = (
+            (str(value) or None) if column.dtype.kind == "U" else None if np.isnan(value) else float(value)
+        )
+    return row
+
+
+async def visible_rows(
+    database: Database, actor: Actor, entity: str, ids: list[UUID]
+) -> list[dict[str, Any]]:
+    """The records asked for, with their parents; 404 when one is not there for this actor."""
+    table = TABLES[entity]
+    params = Params([list(dict.fromkeys(ids))])
+    parents = {"opportunity": ", t.owner_id, t.account_id", "lead": ", t.owner_id"}.get(entity, "")
+    if entity == "user" and not actor.sees_all:
+        seen = f"t.id = ANY({params.add(actor.owners_text)}::text::uuid[])"
+    else:
+        seen = guard(actor, table, "t", params)
+    rows = await database.fetch(
+        f"SELECT t.id{parents} FROM {table} t WHERE t.id = ANY($1::uuid[]) AND t.deleted_at IS NULL AND {seen}",
+        *params,
+    )
+    missing = set(ids) - {row["id"] for row in rows}
+    if missing:
+        raise NotFound(f"There is no such {entity}: {min(map(str, missing))}.")
+    return [dict(row) for row in rows]
+
+
+# --- routes ------------------------------------------------------------------------------------------------------
+
+
+@get("/features")
+async def catalogue(actor: NamedDependency[Actor]) -> FeatureList:
+    """Every feature with its meaning, and the fingerprints of the sets."""
+    require(actor, "features", "read")
+    items = [
+        FeatureItem(
+            name=f.name,
+            entity=f.entity,
+            meaning=f.meaning,
+            unit=f.unit,
+            owner=f.owner,
+            type="category" if f.is_category else "number",
+            feature_sets=[name for name, found in SETS.items() if f.name in found.names],
+        )
+        for f in FEATURES
+        if not is_hidden(actor, f)
+    ]
+    return FeatureList(
+        items=items, next=None, feature_sets={n: found.fingerprint for n, found in SETS.items()}
+    )
+
+
+@post("/features/online", status_code=200, opt={"body": Ask, "answer": Answer, "statuses": (404,)})
+async def online(
+    data: Ask,
+    database: NamedDependency[Database],
+    settings: NamedDependency[Settings],
+    actor: NamedDependency[Actor],
+) -> Response[bytes]:
+    """The features of up to 1,000 entities as of now."""
+    require(actor, "features", "read")
+    wanted = chosen(actor, data.entity, data.features, data.feature_set)
+    rows = await visible_rows(database, actor, data.entity, data.ids)
+    store = store_of(database, settings.redis_url)
+    now = await store.now()
+    columns, reading = await store.online.values(wanted, now.spine(data.ids), links_of(rows))
+    items = [
+        Values(id=one, values=plain(columns, i), fresh_at=moment(reading.fresh_at[data.entity, str(one)]))
+        for i, one in enumerate(data.ids)
+    ]
+    found = Answer(
+        feature_set=wanted.fingerprint, as_of=now.as_of, items=items, sources=sorted(reading.sources)
+    )
+    return answer(found)
+
+
+@post(
+    "/features/historical", status_code=200, opt={"body": AskThen, "answer": AnswerThen, "statuses": (404,)}
+)
+async def historical(
+    data: AskThen,
+    database: NamedDependency[Database],
+    settings: NamedDependency[Settings],
+    actor: NamedDependency[Actor],
+) -> Response[bytes]:
+    """The features of up to 1,000 pairs, each as of its instant with what was known then."""
+    require(actor, "features", "read")
+    wanted = chosen(actor, data.entity, data.features, data.feature_set)
+    for index, pair in enumerate(data.pairs):
+        if pair.as_of.tzinfo is None or not 1970 < pair.as_of.year < 2200:
+            raise Invalid.at(f"/pairs/{index}/as_of", "must be an instant with its zone")
+    await visible_rows(database, actor, data.entity, [pair.id for pair in data.pairs])
+    store = store_of(database, settings.redis_url)
+    await store.now()
+    at = np.array([instant(pair.as_of) for pair in data.pairs])
+    asked = Spine([str(pair.id) for pair in data.pairs], at, at)
+    columns = await values(loader(database.fetch, store.online.calendar), wanted, asked)
+    items = [
+        ValuesThen(id=pair.id, as_of=pair.as_of, values=plain(columns, i))
+        for i, pair in enumerate(data.pairs)
+    ]
+    return answer(AnswerThen(feature_set=wanted.fingerprint, items=items))
+
+
+routes: list[Any] = [catalogue, online, historical]
