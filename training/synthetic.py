@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from training.simulated import files, history, people, people_in_deals
+from training.simulated import files, history, people, people_in_deals, truth
 from training.simulated.accounts import Accounts, found_accounts
 from training.simulated.activities import CONNECTED, DONE, KIND, NO_OUTCOME, deal_activities
 from training.simulated.cards import BATTLE_CARDS, COMPETITORS
@@ -97,14 +97,14 @@ def write(
     say("writing the files")
     tables = tables_of(company)
     say("computing the truth")
-    truth = truth_of(company, landmarks)
+    hidden = truth_of(company, landmarks)
     root = Path(folder)
     (root / "truth").mkdir(parents=True, exist_ok=True)
     for name, table in tables.items():
         table.write_csv(root / f"{name}.csv")
-    for name, table in truth.items():
+    for name, table in hidden.items():
         table.write_csv(root / "truth" / f"{name}.csv", float_precision=5)
-    summary = summarise(company, tables, truth, seed)
+    summary = summarise(company, tables, hidden, seed)
     (root / "truth" / "summary.json").write_text(json.dumps(summary, indent=2) + "\n")
     return summary
 
@@ -179,16 +179,22 @@ def with_leads(done: Columns, extra: Columns, leads: Leads, clock: Clock, rng: n
 
 def truth_of(company: Company, landmarks: int) -> dict[str, pl.DataFrame]:
     """What only tests and the report may read."""
-    deals, end = company.deals, company.clock.end
-    outcomes = pl.DataFrame({
-        "opportunity": files.ids("OPP", deals.count), "won": deals.state["stage"] == WON,
-        "closed_at": files.instants(deals.closed_at), "known": (deals.closed_at > 0) & (deals.closed_at < end),
-    })
-    return {"outcomes": outcomes}
+    clock, world, deals, leads = company.clock, company.world, company.deals, company.leads
+    rng, panel = company.streams["truth"], company.life.panel.joined()
+    tables = {
+        "outcomes": truth.outcomes_table(clock, deals), "health": truth.health_table(clock, panel),
+        "action_effects": truth.effects_table(world.activity_effect), "leads": truth.leads_truth(leads, clock.end),
+    }
+    if landmarks:
+        marks = truth.sample_marks(clock, world, panel, landmarks, rng)
+        tables["landmarks"] = truth.landmarks_table(clock, world, deals, leads, company.sellers, panel, marks, rng)
+        few = marks[np.sort(rng.permutation(marks.size)[: max(20, landmarks // 4)])]
+        tables["action_lifts"] = truth.lifts_table(clock, world, panel, few, rng)
+    return tables
 
 
 def summarise(
-    company: Company, tables: dict[str, pl.DataFrame], truth: dict[str, pl.DataFrame], seed: int
+    company: Company, tables: dict[str, pl.DataFrame], hidden: dict[str, pl.DataFrame], seed: int
 ) -> dict[str, object]:
     """Counts and rates that a reader of the files wants to see first."""
     clock, deals = company.clock, company.deals
@@ -199,7 +205,7 @@ def summarise(
     return {
         "seed": seed, "first": clock.first.isoformat(), "until": clock.until.isoformat(),
         "regime_change": None if regime > 10**5 else (clock.first + timedelta(weeks=regime)).isoformat(),
-        "rows": {name: table.height for name, table in {**tables, **truth}.items()},
+        "rows": {name: table.height for name, table in {**tables, **{f"truth/{name}": table for name, table in hidden.items()}}.items()},
         "open_deals": int((~closed).sum()), "win_rate": round(float(won[closed].mean()), 4),
         "cycle_weeks_median": round(float(np.median(weeks)), 2),
         "mechanisms": {"activity_effect": company.world.activity_effect, "signal": company.world.signal},

@@ -21,6 +21,10 @@ SERVICE_LINE = np.array([8, 9, 10])
 DISCOUNTS = np.array([0.0, 5.0, 10.0, 15.0, 20.0, 25.0])
 DISCOUNT_ODDS = np.array([[0.55, 0.2, 0.15, 0.06, 0.03, 0.01], [0.35, 0.2, 0.22, 0.12, 0.08, 0.03],
                           [0.2, 0.15, 0.25, 0.2, 0.13, 0.07]])
+UP, DOWN = 0.85, 1.9
+"""How strongly what is visible at creation shifts the log odds to advance, and to be lost."""
+MEAN, START = 0.10, 0.50
+"""Spread of the hidden fit of a deal, and of its health at creation around it."""
 LIST_PRICE = np.array([product[3] for product in PRODUCTS])
 
 
@@ -165,7 +169,7 @@ def _hidden_start(
     rng: np.random.Generator,
 ) -> None:
     """Initial health and the fixed shifts of the odds to advance and to be lost."""
-    count, state, lead = rows.shape[0], deals.state, deals.lead[rows]
+    count, state = rows.shape[0], deals.state
     size = np.log(deals.amount[rows]) - np.array([8.9, 10.2, 11.6])[segment]
     discount = deals.discount[rows] / 100
     kind = np.array([0.0, 0.35, 0.65])[deals.kind[rows]]
@@ -174,12 +178,17 @@ def _hidden_start(
     large = np.where(segment == 0, 0.35 * np.maximum(size, 0), 0.12 * size)
     speed = -0.15 * (np.log(sellers.reply_hours[deals.owner[rows]]) - 1.2)
     if signal:
-        state["advance"][rows] = 0.55 * fit + 0.5 * curve - large + speed - 0.12 * (segment == 2)
-        state["lose"][rows] = -0.75 * fit - 0.6 * curve + 0.6 * large - speed
-    score = np.where(lead >= 0, (leads.score[np.maximum(lead, 0)] - 50) / 23, 0.0)
-    state["mean"][rows] = 0.30 * rng.standard_normal(count) + 0.10 * score
-    state["health"][rows] = state["mean"][rows] + 0.85 * rng.standard_normal(count)
+        state["advance"][rows] = UP * (fit + 0.8 * curve - large + speed) - 0.12 * (segment == 2)
+        state["lose"][rows] = -DOWN * (fit + 0.8 * curve - 0.7 * large + speed)
+    state["mean"][rows] = MEAN * rng.standard_normal(count) + visible_mean(deals, leads)[rows]
+    state["health"][rows] = state["mean"][rows] + START * rng.standard_normal(count)
     state["rep"][rows], state["rival"][rows] = deals.owner[rows], deals.rival[rows]
     state["plays"][rows] = sellers.plays[deals.owner[rows]]
     state["effort"][rows] = sellers.energy[deals.owner[rows]]
     state["champion"][rows] = rng.random(count) < 0.30
+
+
+def visible_mean(deals: Deals, leads: Leads) -> Array:
+    """The known part of each deal's mean health: the score of the lead that it came from."""
+    score = (leads.score[np.maximum(deals.lead, 0)] - 50) / 23
+    return np.where(deals.lead >= 0, 0.10 * score, 0.0)

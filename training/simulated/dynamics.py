@@ -18,19 +18,23 @@ Columns = dict[str, Array]
 PROSPECTING, QUALIFICATION, PROPOSAL, NEGOTIATION, WON, LOST = range(6)
 SMB, MID_MARKET, ENTERPRISE = range(3)
 
-RHO, SIGMA = 0.92, 0.36
-ADVANCE = np.array([-1.80, -1.75, -1.90, -1.70])
-LOSE = np.array([-2.25, -2.30, -2.40, -2.50])
+RHO, SIGMA = 0.92, 0.20
+ADVANCE = np.array([-2.50, -2.45, -2.55, -2.40])
+LOSE = np.array([-2.10, -2.10, -2.15, -2.25])
 BACK = np.array([-9.0, -5.0, -4.6, -4.2])
-HEALTH_ADVANCE = np.array([0.55, 0.65, 0.75, 0.85])
-HEALTH_LOSE = np.array([0.65, 0.80, 0.90, 0.95])
-REGIME_ADVANCE, REGIME_LOSE = -0.22, 0.42
+HEALTH_ADVANCE = np.array([0.22, 0.26, 0.30, 0.34])
+HEALTH_LOSE = np.array([0.26, 0.32, 0.36, 0.38])
+REGIME_ADVANCE, REGIME_LOSE = -0.20, 0.38
 
-INBOUND = np.array([0.45, 0.7, 0.9, 1.1])
+AGEING = 0.10
+"""How much the log odds to be lost grow with each week in a stage, from the second to the fifteenth."""
+SKILL, CHAMPION = (1.2, 1.8), (0.45, 1.0)
+
+INBOUND = np.array([0.32, 0.45, 0.55, 0.65])
 OUTBOUND = np.array([0.45, 0.4, 0.4, 0.45])
 CALLS = np.array([0.5, 0.4, 0.3, 0.4])
-MEETINGS = np.array([0.15, 0.28, 0.28, 0.32])
-INBOUND_HEALTH, MEETING_HEALTH = 0.75, 0.55
+MEETINGS = np.array([0.13, 0.22, 0.22, 0.26])
+INBOUND_HEALTH, MEETING_HEALTH = 1.25, 0.90
 
 ACTIONS = ("call", "email", "meeting", "demo", "executive_sponsor", "add_stakeholder", "send_battle_card",
            "send_proposal", "mutual_action_plan", "re_engage", "offer")
@@ -66,7 +70,7 @@ def hazards(world: World, state: Columns, week: Array) -> Columns:
     after = week >= world.regime_week
     advance = ADVANCE[stage] + np.where(after, REGIME_ADVANCE, 0.0) - 0.02 * np.maximum(age - 5, 0)
     advance = advance + np.where(age < 1, -0.5, 0.0)
-    lose = LOSE[stage] + np.where(after, REGIME_LOSE, 0.0) + 0.05 * np.maximum(age - 3, 0)
+    lose = LOSE[stage] + np.where(after, REGIME_LOSE, 0.0) + AGEING * np.clip(age - 1, 0, 14)
     closing = stage == NEGOTIATION
     advance = advance + closing * (0.75 * world.quarter_end[week] - 0.35 * world.quarter_start[week])
     advance = advance - 1.2 * world.holiday[week]
@@ -85,8 +89,8 @@ def _visible_terms(world: World, state: Columns) -> tuple[Array, Array]:
     """What is visible or learnable about a deal, as shifts of the two log odds."""
     skill = world.rep_term[state["rep"], state["segment"]]
     champion = state["champion"] > 0
-    up = state["advance"] + skill + 0.30 * champion - 0.15 * state["rival"] * (1 - champion)
-    down = state["lose"] - 0.8 * skill - 0.45 * champion + 0.25 * state["rival"]
+    up = state["advance"] + SKILL[0] * skill + CHAMPION[0] * champion - 0.15 * state["rival"] * (1 - champion)
+    down = state["lose"] - SKILL[1] * skill - CHAMPION[1] * champion + 0.25 * state["rival"]
     return up, down
 
 

@@ -15,6 +15,8 @@ from training.simulated.people import Sellers
 
 CHANNEL_SHARE = np.array([0.34, 0.09, 0.08, 0.14, 0.08, 0.12, 0.15])
 CHANNEL_EFFECT = np.array([-0.1, 0.9, 1.1, -0.4, 0.6, -0.7, -0.5])
+LATER_SHARE = 0.12
+"""The share of converting leads that were nurtured first and took longer."""
 UNQUALIFIED = ("no_budget", "no_fit", "unreachable", "student_or_competitor", "bad_data", "timing")
 
 
@@ -110,7 +112,7 @@ def _outcomes(
     """Draw what becomes of each lead after the first response."""
     count = at.shape[0]
     converts = rng.random(count) < chance
-    nurtured = rng.random(count) < np.where(converts, 0.12, 0.22)
+    nurtured = rng.random(count) < np.where(converts, LATER_SHARE, 0.22)
     days_mean = np.where(nurtured, 3.6, 2.5)
     days = np.exp(days_mean + 0.7 * rng.standard_normal(count))
     decided = _next_working(response_at + (days * DAY).astype(np.int64), rng) + rng.integers(60, 1200, count)

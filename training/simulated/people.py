@@ -55,7 +55,7 @@ def hire(clock: Clock, reps: int, rng: np.random.Generator) -> Sellers:
     skill[np.arange(reps), strong] += 0.15
     start_week = np.where(rng.random(reps) < 0.2, rng.integers(10, max(11, clock.weeks // 2), reps), 0)
     start_week[: min(2 * size, reps)] = 0
-    skill[0] = np.maximum(skill[0], 0.1)
+    skill = 0.28 * (skill - skill.mean()) / skill.std()
     users, teams, rep_ids = _roster(clock, team, start_week, size, rng)
     return Sellers(
         users, teams, rep_ids, team, skill, energy=rng.lognormal(0, 0.18, reps), plays=rng.lognormal(0, 0.45, reps),
