@@ -29,7 +29,8 @@ def upgrade() -> None:
     for table in business_tables():
         for statement in twin_ddl(table):
             op.execute(statement)
-    op.execute((Path(__file__).parent.parent / "known.sql").read_text())
+    for name in ("known.sql", "seed.sql"):
+        op.execute((Path(__file__).parent.parent / name).read_text())
 
 
 def downgrade() -> None:

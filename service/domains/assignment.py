@@ -9,6 +9,7 @@ import msgspec
 from litestar import Request, Response, post
 from litestar.di import NamedDependency
 from litestar.handlers import HTTPRouteHandler
+from litestar.params import FromPath
 from msgspec import UNSET
 
 from service.access import Actor, require
@@ -78,7 +79,7 @@ def assign(resource: Resource, choose: Choice | None = None, stamp: str | None =
         request: Request[Any, Any, Any],
         tx: NamedDependency[Tx],
         actor: NamedDependency[Actor],
-        record_id: UUID,
+        record_id: FromPath[UUID],
     ) -> Response[bytes]:
         """Gives the record to another person."""
         require(actor, resource.key, "assign")

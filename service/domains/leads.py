@@ -1,15 +1,54 @@
 """Leads: people or companies who may become customers, from the first word to conversion."""
 
-from typing import Literal
+from collections.abc import Iterator
+from datetime import UTC, date, datetime
+from typing import Any, Literal
+from uuid import UUID
+
+import msgspec
+from litestar import Request, Response, post
+from litestar.di import NamedDependency
+from litestar.params import FromPath
+from msgspec import UNSET
 
 from service import columns as c
-from service.db import business_table
+from service.access import Actor, require, visible
+from service.crud import Resource, Row, crud, document, insert, locked, plain, update
+from service.db import Params, Tx, business_table
+from service.domains.accounts import Account
+from service.domains.accounts import resource as accounts
+from service.domains.assignment import assign
+from service.domains.contacts import Contact
+from service.domains.contacts import resource as contacts
+from service.domains.opportunities import Opportunity, StageKey
+from service.domains.opportunities import resource as opportunities
+from service.errors import Conflict, Pointer
+from service.idempotency import idempotent
+from service.rules import amounts, fault, refuse, scope
+from service.shapes import (
+    Address,
+    Count,
+    Currency,
+    Draft,
+    Email,
+    Given,
+    Instant,
+    Line,
+    Maybe,
+    Money,
+    Name,
+    Phone,
+    Url,
+    item_of,
+    patch_of,
+)
+from service.wire import answer, body, check_version, etag, expected_version
 
 Status = Literal["new", "working", "nurturing", "qualified", "unqualified", "converted"]
 Rating = Literal["hot", "warm", "cold"]
 LeadSource = Literal["web", "inbound_call", "referral", "event", "partner", "outbound", "marketing", "other"]
 
-# --- tables ------------------------------------------------------------------------------------------------------
+# Tables --------------------------------------------------------------------------------------------
 
 leads = business_table(
     "leads",
@@ -49,3 +88,285 @@ leads = business_table(
     c.sorted_by("leads", "company"),
     c.external("leads"),
 )
+
+# Shapes --------------------------------------------------------------------------------------------
+
+
+class LeadDraft(Draft, kw_only=True):
+    """At least one of `last_name`, `company` and `email`. Converted is what the verb makes of a lead."""
+
+    last_name: Maybe[Line] = UNSET
+    first_name: Maybe[Line] = UNSET
+    company: Maybe[Line] = UNSET
+    email: Maybe[Email] = UNSET
+    title: Maybe[Line] = UNSET
+    phone: Maybe[Phone] = UNSET
+    website: Maybe[Url] = UNSET
+    industry: Maybe[Line] = UNSET
+    number_of_employees: Maybe[Count] = UNSET
+    annual_revenue: Maybe[Money] = UNSET
+    currency: Maybe[Currency] = UNSET
+    address: Maybe[Address] = UNSET
+    status: Given[Status] = UNSET
+    rating: Maybe[Rating] = UNSET
+    unqualified_reason: Maybe[Line] = UNSET
+    lead_source: Maybe[LeadSource] = UNSET
+    campaign_id: Maybe[UUID] = UNSET
+    mql_at: Maybe[Instant] = UNSET
+    email_opt_out: Given[bool] = UNSET
+    do_not_call: Given[bool] = UNSET
+    owner_id: Maybe[UUID] = UNSET
+
+
+LeadPatch = patch_of(LeadDraft, "status", "owner_id")
+Lead = item_of(leads, LeadDraft)
+
+
+class StatusChange(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """`reason` says why a lead is unqualified."""
+
+    to: Status
+    reason: Given[Line] = UNSET
+
+
+class NewDeal(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    name: Given[Name] = UNSET
+    amount: Maybe[Money] = UNSET
+    currency: Maybe[Currency] = UNSET
+    close_date: Maybe[date] = UNSET
+    pipeline_id: Given[UUID] = UNSET
+    stage: Given[StageKey] = UNSET
+
+
+class Conversion(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """Existing records to join, or none to make new ones; `create_opportunity` false makes no deal."""
+
+    account_id: Maybe[UUID] = UNSET
+    contact_id: Maybe[UUID] = UNSET
+    opportunity: Maybe[NewDeal] = UNSET
+    create_opportunity: bool = True
+
+
+class Converted(msgspec.Struct, kw_only=True):
+    lead: Lead  # type: ignore[valid-type]  # made from the Draft
+    account: Account  # type: ignore[valid-type]
+    contact: Contact  # type: ignore[valid-type]
+    opportunity: Opportunity | None  # type: ignore[valid-type]
+
+
+# Rules ---------------------------------------------------------------------------------------------
+
+
+def _somebody(new: Row) -> Iterator[Pointer]:
+    if not any((new.get(name) or "").strip() for name in ("last_name", "company", "email")):
+        yield fault("last_name", "a lead has a last_name, a company or an email")
+
+
+def _began(new: Row) -> Iterator[Pointer]:
+    if new.get("status") == "converted":
+        yield fault("status", "convert the lead instead")
+    if new.get("status") == "unqualified" and not new.get("unqualified_reason"):
+        yield fault("unqualified_reason", "say why")
+
+
+def check(new: Row, old: Row | None) -> None:
+    """A lead is somebody; its revenue is not negative; it is not born converted."""
+    refuse(_somebody(new), amounts(new, "annual_revenue"), _began(new) if old is None else [])
+
+
+SELLERS = frozenset({"rep", "manager"})
+
+
+def defaults(draft: Row, actor: Actor, now: datetime) -> Row:
+    """Who sells owns the leads that they enter; others' wait for an owner."""
+    refuse(scope(actor, draft))
+    owner = draft.get("owner_id", actor.id if actor.role in SELLERS else None)
+    return {"owner_id": owner} | ({"assigned_at": now} if owner else {})
+
+
+def change(lead: Row, to: str, reason: str | None, now: datetime) -> Row:
+    """The changes of a new status. Raises `Conflict` out of or into converted, `Invalid` without a reason."""
+    if lead["status"] == "converted":
+        raise Conflict("The lead is converted: what happens now happens to its deal.")
+    if to == "converted":
+        raise Conflict("A lead becomes converted by converting it.")
+    if to == lead["status"]:
+        raise Conflict(f"The lead is {to} already.")
+    if to == "unqualified" and not (reason or "").strip():
+        refuse([fault("reason", "say why the lead is unqualified")])
+    answered = {"first_response_at": now} if to == "working" and lead["first_response_at"] is None else {}
+    return {"status": to, "unqualified_reason": reason if to == "unqualified" else None} | answered
+
+
+async def fewest_open_leads(tx: Tx, actor: Actor, lead: Row) -> tuple[UUID, list[str]]:
+    """Routes a lead to the seller within reach who has the fewest open leads (the oldest seller among equals)."""
+    params = Params()
+    reach = "TRUE" if actor.sees_all else f"u.id = ANY({params.add(actor.owners_text)}::text::uuid[])"
+    seen = visible(actor, "leads", "l", params)
+    row = await tx.fetchrow(
+        "SELECT u.id, u.name, (SELECT count(*) FROM leads l WHERE l.owner_id = u.id AND l.deleted_at IS NULL"
+        f" AND l.status IN ('new', 'working', 'nurturing', 'qualified') AND {seen}) AS load"
+        f" FROM users u WHERE u.role = 'rep' AND u.is_active AND u.deleted_at IS NULL AND {reach}"
+        " ORDER BY load, u.id LIMIT 1",
+        *params,
+    )
+    if row is None:
+        raise Conflict("There is no active rep to give the lead to: name one as owner_id.")
+    return row["id"], [f"{row['name']} has the fewest open leads: {row['load']}."]
+
+
+def account_of(lead: Row) -> Row:
+    """A new account from what the lead told."""
+    name = lead["company"] or " ".join(filter(None, (lead["first_name"], lead["last_name"]))) or lead["email"]
+    told = (
+        "website",
+        "phone",
+        "industry",
+        "number_of_employees",
+        "annual_revenue",
+        "currency",
+        "lead_source",
+    )
+    return {
+        "name": name,
+        "type": "prospect",
+        "owner_id": lead["owner_id"],
+        "billing_address": lead["address"],
+    } | {key: lead[key] for key in told}
+
+
+def contact_of(lead: Row, account_id: UUID) -> Row:
+    """A new contact from what the lead told; without a name it is called by its address or company."""
+    told = ("first_name", "email", "phone", "title", "lead_source", "email_opt_out", "do_not_call")
+    name = lead["last_name"] or (lead["email"] or "").split("@")[0] or lead["company"]
+    return {"last_name": name, "account_id": account_id, "owner_id": lead["owner_id"]} | {
+        key: lead[key] for key in told
+    }
+
+
+def deal_of(lead: Row, asked: Row, account: Row, contact: Row) -> Row:
+    """A new deal of the lead's owner."""
+    known = {"name": account["name"], "account_id": account["id"], "primary_contact_id": contact["id"]}
+    own = {"owner_id": lead["owner_id"]} if lead["owner_id"] else {}
+    return known | own | {"lead_source": lead["lead_source"], "campaign_id": lead["campaign_id"]} | asked
+
+
+async def _found_or_made(
+    tx: Tx, of: Resource, actor: Actor, wanted: UUID | None, draft: Row, member: str
+) -> Row:
+    """The record that was named, if the actor sees it, else a new one."""
+    if wanted is None:
+        require(actor, of.key, "create")
+        return await insert(tx, of, actor, draft)
+    params = Params([wanted])
+    seen = visible(actor, of.key, "t", params)
+    row = await tx.fetchrow(
+        f"SELECT t.* FROM {of.key} t WHERE t.id = $1 AND t.deleted_at IS NULL AND {seen}", *params
+    )
+    if row is None:
+        refuse([fault(member, "there is no such record")])
+    return dict(row)
+
+
+async def convert_lead(
+    tx: Tx, actor: Actor, lead: Row, asked: Conversion, now: datetime
+) -> dict[str, Row | None]:
+    """Account, contact and deal of a locked lead, which becomes converted, all in one transaction."""
+    if lead["status"] == "converted":
+        raise Conflict("The lead is converted already.")
+    if lead["status"] == "unqualified":
+        raise Conflict("An unqualified lead is not converted: change its status first.")
+    account = await _found_or_made(
+        tx, accounts, actor, asked.account_id or None, account_of(lead), "account_id"
+    )
+    draft = contact_of(lead, account["id"])
+    contact = await _found_or_made(tx, contacts, actor, asked.contact_id or None, draft, "contact_id")
+    deal = None
+    if asked.create_opportunity:
+        require(actor, "opportunities", "create")
+        wish = {} if asked.opportunity in (None, UNSET) else plain(asked.opportunity)
+        deal = await insert(tx, opportunities, actor, deal_of(lead, wish, account, contact))
+    changes = {
+        "status": "converted",
+        "converted_at": now,
+        "converted_account_id": account["id"],
+        "converted_contact_id": contact["id"],
+        "converted_opportunity_id": deal and deal["id"],
+    }
+    stored = await update(tx, resource, actor, lead, changes, kind="lead.converted")
+    return {"lead": stored, "account": account, "contact": contact, "opportunity": deal}
+
+
+# Routes --------------------------------------------------------------------------------------------
+
+resource = Resource(
+    path="/leads",
+    name="lead",
+    table=leads,
+    draft=LeadDraft,
+    patch=LeadPatch,
+    item=Lead,
+    references={
+        "owner_id": "users",
+        "converted_account_id": "accounts",
+        "converted_contact_id": "contacts",
+        "converted_opportunity_id": "opportunities",
+    },
+    text=("last_name", "first_name", "company", "email"),
+    check=check,
+    defaults=defaults,
+)
+
+PARTS = {"lead": resource, "account": accounts, "contact": contacts, "opportunity": opportunities}
+
+
+@post(
+    "/leads/{record_id:uuid}/status",
+    status_code=200,
+    opt={"body": StatusChange, "answer": Lead, "statuses": (409, 412)},
+)
+@idempotent
+async def change_status(
+    request: Request[Any, Any, Any],
+    tx: NamedDependency[Tx],
+    actor: NamedDependency[Actor],
+    record_id: FromPath[UUID],
+) -> Response[bytes]:
+    """Gives a lead another status; unqualified needs a reason."""
+    require(actor, "leads", "status")
+    asked = await body(request, StatusChange)
+    old = await locked(tx, resource, actor, record_id)
+    check_version(expected_version(request), old["version"])
+    changes = change(old, asked.to, asked.reason or None, datetime.now(UTC))
+    said = {"from": old["status"], "to": asked.to}
+    await update(tx, resource, actor, old, changes, kind="lead.status_changed", data=said)
+    text, version = await document(tx, resource, actor, record_id)
+    return answer(text, headers={"ETag": etag(version)})
+
+
+@post(
+    "/leads/{record_id:uuid}/convert",
+    status_code=200,
+    opt={"body": Conversion, "answer": Converted, "statuses": (409, 412)},
+)
+@idempotent
+async def convert(
+    request: Request[Any, Any, Any],
+    tx: NamedDependency[Tx],
+    actor: NamedDependency[Actor],
+    record_id: FromPath[UUID],
+) -> Response[bytes]:
+    """Makes an account, a contact and a deal of a lead."""
+    require(actor, "leads", "convert")
+    asked = await body(request, Conversion)
+    old = await locked(tx, resource, actor, record_id)
+    check_version(expected_version(request), old["version"])
+    made = await convert_lead(tx, actor, old, asked, datetime.now(UTC))
+    texts = [
+        f'"{name}":{(await document(tx, PARTS[name], actor, row["id"]))[0] if row else "null"}'
+        for name, row in made.items()
+    ]
+    return answer("{" + ",".join(texts) + "}")
+
+
+routes = [*crud(resource), assign(resource, fewest_open_leads, "assigned_at"), change_status, convert]

@@ -1,16 +1,25 @@
-"""Pipelines and their stages: the steps of a deal, the chance that each stands for, and what one must have to leave it."""
+"""Pipelines and their stages: the steps of a deal, the chance that each stands for, and what leaving it asks for."""
 
-from typing import Literal
+from collections.abc import Iterator
+from typing import Annotated, Literal
+from uuid import UUID
 
 import sqlalchemy as sa
+from msgspec import UNSET, Meta
 
 from service import columns as c
-from service.db import business_table
+from service import ledger
+from service.access import SYSTEM, Actor, visible
+from service.crud import Resource, Row, crud
+from service.db import Database, Params, Tx, business_table
+from service.errors import Conflict, Pointer
+from service.rules import fault, refuse
+from service.shapes import Criteria, Draft, Fraction, Given, Key, Maybe, Name, item_of, patch_of
 
 Status = Literal["open", "won", "lost"]
 Category = Literal["omitted", "pipeline", "best_case", "commit", "closed"]
 
-# --- tables ------------------------------------------------------------------------------------------------------
+# Tables --------------------------------------------------------------------------------------------
 
 pipelines = business_table(
     "pipelines",
@@ -31,7 +40,12 @@ stages = business_table(
     c.text("name", required=True),
     c.whole("position", required=True),
     c.word("status", Status, required=True),
-    sa.Column("probability", sa.Double, sa.CheckConstraint("probability BETWEEN 0 AND 1", name="probability"), nullable=False),
+    sa.Column(
+        "probability",
+        sa.Double,
+        sa.CheckConstraint("probability BETWEEN 0 AND 1", name="probability"),
+        nullable=False,
+    ),
     c.word("forecast_category", Category, required=True),
     c.items("exit_criteria"),
     c.whole("rotting_days"),
@@ -39,3 +53,165 @@ stages = business_table(
     c.external("stages"),
     guarded=False,
 )
+
+# Shapes --------------------------------------------------------------------------------------------
+
+
+class PipelineDraft(Draft, kw_only=True):
+    """One pipeline is the default: making another one so unmakes it."""
+
+    key: Key
+    name: Name
+    is_default: Given[bool] = UNSET
+    is_active: Given[bool] = UNSET
+
+
+PipelinePatch = patch_of(PipelineDraft)
+Pipeline = item_of(pipelines, PipelineDraft)
+
+
+class StageDraft(Draft, kw_only=True):
+    """`exit_criteria` is what a deal must have to go on from here; `rotting_days` after how long it looks forgotten."""
+
+    pipeline_id: UUID
+    key: Key
+    name: Name
+    position: Annotated[int, Meta(ge=0, le=1000)]
+    status: Status
+    probability: Fraction
+    forecast_category: Category
+    exit_criteria: Given[Criteria] = UNSET
+    rotting_days: Maybe[Annotated[int, Meta(ge=1, le=3650)]] = UNSET
+
+
+StagePatch = patch_of(StageDraft, "pipeline_id")
+Stage = item_of(stages, StageDraft)
+
+# Rules ---------------------------------------------------------------------------------------------
+
+_CERTAIN = {"won": (1.0, "closed"), "lost": (0.0, "omitted")}
+
+
+def _sense(stage: Row) -> Iterator[Pointer]:
+    chance, category = stage["probability"], stage["forecast_category"]
+    if stage["status"] in _CERTAIN:
+        sure, name = _CERTAIN[stage["status"]]
+        if chance != sure:
+            yield fault("probability", f"is {sure:g} where deals are {stage['status']}")
+        if category != name:
+            yield fault("forecast_category", f"is {name} where deals are {stage['status']}")
+        return
+    if not 0 < chance < 1:
+        yield fault("probability", "lies between 0 and 1 while a deal is open")
+    if category == "closed":
+        yield fault("forecast_category", "an open stage is not closed")
+
+
+def check_stage(new: Row, old: Row | None) -> None:
+    """Won is certain and closed, lost is impossible and omitted; an open stage is neither certain nor closed."""
+    refuse(_sense(new))
+
+
+async def prepare_pipeline(tx: Tx, actor: Actor, new: Row, old: Row | None) -> None:
+    """The default moves: there is one."""
+    if not new.get("is_default") or (old and old["is_default"]):
+        return
+    for row in await tx.fetch(
+        "SELECT id, version FROM pipelines WHERE is_default AND deleted_at IS NULL FOR UPDATE"
+    ):
+        await ledger.record(tx, actor, "pipeline.updated", "pipeline", row["id"], version=row["version"] + 1)
+        await tx.execute(
+            "UPDATE pipelines SET is_default = FALSE, version = version + 1, updated_at = clock_timestamp(),"
+            " updated_by_id = $2 WHERE id = $1",
+            row["id"],
+            actor.id,
+        )
+
+
+async def _deals_in(tx: Tx, pipeline_id: UUID, stage: str | None = None) -> bool:
+    """Whether a deal that is not deleted stands there."""
+    seen = visible(SYSTEM, "opportunities", "t", Params())
+    return bool(
+        await tx.fetchval(
+            f"SELECT 1 FROM opportunities t WHERE t.pipeline_id = $1 AND t.stage = coalesce($2, t.stage)"
+            f" AND t.deleted_at IS NULL AND {seen} LIMIT 1",
+            pipeline_id,
+            stage,
+        )
+    )
+
+
+async def after_pipeline(tx: Tx, actor: Actor, new: Row, old: Row | None) -> None:
+    """A pipeline with deals in it stays."""
+    if new["deleted_at"] and await _deals_in(tx, new["id"]):
+        raise Conflict("There are deals in this pipeline.")
+
+
+async def after_stage(tx: Tx, actor: Actor, new: Row, old: Row | None) -> None:
+    """A stage in which deals stand keeps its key and status and is not deleted; its open deals take its new chance."""
+    if old is None:
+        return
+    gone = new["deleted_at"] is not None or any(new[name] != old[name] for name in ("key", "status"))
+    if gone and await _deals_in(tx, old["pipeline_id"], old["key"]):
+        raise Conflict("There are deals in this stage.")
+    if any(new[name] != old[name] for name in ("probability", "forecast_category")):
+        seen = visible(SYSTEM, "opportunities", "t", Params())
+        await tx.execute(
+            "UPDATE opportunities t SET probability = $3, forecast_category ="
+            " CASE WHEN forecast_category_source = 'stage' THEN $4 ELSE forecast_category END,"
+            " version = version + 1, updated_at = clock_timestamp()"
+            f" WHERE t.pipeline_id = $1 AND t.stage = $2 AND t.status = 'open' AND {seen}",
+            new["pipeline_id"],
+            new["key"],
+            new["probability"],
+            new["forecast_category"],
+        )
+
+
+async def stages_of(run: Database | Tx, pipeline_id: UUID) -> list[Row]:
+    """The stages of a pipeline in their order."""
+    rows = await run.fetch(
+        "SELECT * FROM stages WHERE pipeline_id = $1 AND deleted_at IS NULL ORDER BY position, id",
+        pipeline_id,
+    )
+    return [dict(row) for row in rows]
+
+
+async def default_pipeline(run: Database | Tx) -> UUID:
+    """Where a deal begins unless it says so: the default, else the oldest that is active."""
+    found = await run.fetchval(
+        "SELECT id FROM pipelines WHERE deleted_at IS NULL AND is_active ORDER BY is_default DESC, id LIMIT 1"
+    )
+    if found is None:
+        raise Conflict("There is no active pipeline yet: create one, with its stages.")
+    return found  # type: ignore[no-any-return]
+
+
+# Routes --------------------------------------------------------------------------------------------
+
+pipeline = Resource(
+    path="/pipelines",
+    name="pipeline",
+    table=pipelines,
+    draft=PipelineDraft,
+    patch=PipelinePatch,
+    item=Pipeline,
+    text=("key", "name"),
+    prepare=prepare_pipeline,
+    after=after_pipeline,
+)
+
+resource = Resource(
+    path="/stages",
+    name="stage",
+    table=stages,
+    draft=StageDraft,
+    patch=StagePatch,
+    item=Stage,
+    references={"pipeline_id": "pipelines"},
+    text=("key", "name"),
+    check=check_stage,
+    after=after_stage,
+)
+
+routes = [*crud(pipeline), *crud(resource)]
