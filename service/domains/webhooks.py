@@ -1,12 +1,13 @@
 """Web hooks: endpoints that hear what happens, with their secrets, tests, replays and the log of deliveries."""
 
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 import msgspec
 import sqlalchemy as sa
 from litestar import Response, get, post
+from litestar.params import FromPath, FromQuery
 from msgspec import UNSET, Meta, UnsetType
 from sqlalchemy.dialects.postgresql import JSONB
 
@@ -14,7 +15,7 @@ from service import idempotency, jobs, ledger, outbound, webhooks
 from service.access import Actor, guard, require
 from service.crud import Resource, Row, Web, crud, document, insert, locked, plain
 from service.db import INSTANT, Database, Params, Tx, business_table, metadata, to_json
-from service.errors import Invalid, NotFound
+from service.errors import BadRequest, Invalid, NotFound
 from service.query import decode_cursor, encode_cursor
 from service.settings import Settings
 from service.wire import answer, body, etag
@@ -89,6 +90,7 @@ Url = Annotated[str, Meta(min_length=1, max_length=outbound.MOST_URL)]
 Kind = Annotated[str, Meta(pattern=r"^(\*|[a-z_]{1,60}\.(\*|[a-z_]{1,60}))$", max_length=121)]
 Kinds = Annotated[list[Kind], Meta(min_length=1, max_length=50)]
 Text = Annotated[str, Meta(max_length=2000)]
+Status = Literal["pending", "delivered", "failed", "exhausted"]
 
 
 class Criterion(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
@@ -257,7 +259,7 @@ async def judge_body(request: Web) -> None:
 
 
 @post("/webhooks/{record_id:uuid}/rotate", status_code=200, opt={"answer": Webhook})
-async def rotate(request: Web, record_id: UUID) -> Response[bytes]:
+async def rotate(request: Web, record_id: FromPath[UUID]) -> Response[bytes]:
     """A new secret. For a day messages carry a signature by the old one too, so receivers lose none."""
     actor, database, settings = _context(request)
     require(actor, "webhooks", "update")
@@ -274,7 +276,7 @@ async def rotate(request: Web, record_id: UUID) -> Response[bytes]:
 
 
 @post("/webhooks/{record_id:uuid}/test", status_code=202, opt={"answer": Queued})
-async def test(request: Web, record_id: UUID) -> Response[bytes]:
+async def test(request: Web, record_id: FromPath[UUID]) -> Response[bytes]:
     """Sends an event of kind `webhook.test` through the same queue as all others."""
     actor, database, _ = _context(request)
     require(actor, "webhooks", "update")
@@ -287,7 +289,7 @@ async def test(request: Web, record_id: UUID) -> Response[bytes]:
 
 
 @post("/webhooks/{record_id:uuid}/replay", status_code=202, opt={"body": Replay, "answer": Queued})
-async def replay(request: Web, record_id: UUID) -> Response[bytes]:
+async def replay(request: Web, record_id: FromPath[UUID]) -> Response[bytes]:
     """Sends again, under the same ids: chosen deliveries, or all that happened in a range of instants."""
     actor, database, _ = _context(request)
     require(actor, "webhooks", "update")
@@ -326,7 +328,11 @@ def _judge_range(data: Replay) -> None:
     opt={"answer": Deliveries, "query": ("limit", "cursor", "status")},
 )
 async def log(
-    request: Web, record_id: UUID, limit: int = 50, cursor: str | None = None, status: str | None = None
+    request: Web,
+    record_id: FromPath[UUID],
+    limit: FromQuery[int] = 50,
+    cursor: FromQuery[str | None] = None,
+    status: FromQuery[Status | None] = None,
 ) -> Response[bytes]:
     """The deliveries of an endpoint, newest first."""
     actor, database, _ = _context(request)
@@ -336,7 +342,7 @@ async def log(
     if not await database.fetchval(f"SELECT 1 FROM webhooks w WHERE w.id = $1 AND {seen}", *params):
         raise NotFound("There is no such webhook.")
     size = max(1, min(200, limit))
-    before = int(decode_cursor(cursor)[0]) if cursor else None
+    before = _position(cursor) if cursor else None
     rows = await database.fetch(
         "SELECT * FROM deliveries WHERE webhook_id = $1 AND ($2::bigint IS NULL OR sequence < $2)"
         " AND ($3::text IS NULL OR status = $3) ORDER BY sequence DESC LIMIT $4",
@@ -348,6 +354,13 @@ async def log(
     items = [msgspec.convert(dict(row), Delivery, from_attributes=False) for row in rows[:size]]
     following = encode_cursor([str(rows[size - 1]["sequence"])]) if len(rows) > size else None
     return answer(Deliveries(items=items, next=following))
+
+
+def _position(cursor: str) -> int:
+    try:
+        return int(decode_cursor(cursor)[0])
+    except (ValueError, TypeError, IndexError):
+        raise BadRequest("cursor: this is not a cursor of this list.") from None
 
 
 def _with_judged_url(handler: Any) -> Any:
