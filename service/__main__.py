@@ -21,6 +21,9 @@ COMMANDS: dict[str, str] = {
     "token": "users",
     "key": "users",
     "welcome": "users",
+    "import": "imports",
+    "demo": "imports",
+    "undo": "imports",
 }
 """Command → the module of `service.commands` whose `commands` hold it."""
 

@@ -1,0 +1,1 @@
+"""One file per kind of partner: how its files and messages become ours."""
