@@ -12,7 +12,12 @@ async def test_an_account_lives_its_life(client: AsyncTestClient, people: People
     made = await client.post(
         "/accounts",
         headers=people.rep.headers,
-        json={"name": "Acme", "annual_revenue": "1250000.50", "currency": "USD", "billing_address": {"country": "DE"}},
+        json={
+            "name": "Acme",
+            "annual_revenue": "1250000.50",
+            "currency": "USD",
+            "billing_address": {"country": "DE"},
+        },
     )
     assert made.status_code == 201, made.text
     account = made.json()
