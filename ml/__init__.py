@@ -1,1 +1,1 @@
-"""How to learn and predict: arrays in, arrays out; nothing of the world."""
+"""How to learn and predict: knows arrays and the names of columns, not the world."""

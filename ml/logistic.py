@@ -1,0 +1,268 @@
+"""Logistic regression that knows groups: one shared line, and by stage as much of its own as the data carry.
+
+Columns are unfolded into a basis before the fit: words into indicators, few whole numbers into indicators and a line,
+other numbers into a line with bends at quartiles; a missing value is its own indicator and otherwise stands at the mean.
+The ridge is chosen on the newest fifth of the rows. Newton's method; no randomness at all.
+"""
+
+from dataclasses import dataclass, field
+from typing import Self
+
+import numpy as np
+
+from ml.estimator import Classifier, sigmoid
+from ml.frame import Bools, Floats, Frame
+
+RIDGES = (3.0, 30.0, 300.0)
+PULLS = (10.0, 100.0, 1000.0)
+FEWEST = 25
+"""An indicator needs that many rows."""
+
+
+@dataclass(eq=False)
+class Logistic(Classifier):
+    """Ridge logistic regression, by `by` (a category, for instance the stage) drawn towards the pooled fit.
+
+    `ridge`: how strongly coefficients of standardised columns are drawn to 0; None chooses. `monotone` maps a column to
+    +1 or -1: the chance never falls (rises) as it grows.
+    """
+
+    tier = "logistic"
+    by: str | None = None
+    ridge: float | None = None
+    pull: float | None = None
+    monotone: dict[str, int] = field(default_factory=dict)
+    columns_: tuple[str, ...] = field(init=False, repr=False)
+    words_: dict[str, tuple[str, ...]] = field(init=False, repr=False)
+    basis_: list[dict[str, object]] = field(init=False, repr=False)
+    pooled_: Floats = field(init=False, repr=False)
+    groups_: Floats = field(init=False, repr=False)
+    ridge_: float = field(init=False, repr=False)
+    pull_: float = field(init=False, repr=False)
+
+    def fit(self, frame: Frame, outcome: Floats, at: Floats | None = None) -> Self:
+        self.columns_ = tuple(sorted(name for name in frame.columns if name != self.by))
+        self.words_ = {name: of for name, of in frame.words.items() if name in (*self.columns_, self.by)}
+        given = frame.only(self.columns_, self.words_)
+        self.basis_ = [
+            unfolding(given.values[:, j], name, len(self.words_.get(name, ())), name in self.monotone)
+            for j, name in enumerate(self.columns_)
+        ]
+        matrix, group = self._matrix(frame), self._group(frame)
+        signs = self._signs()
+        self.ridge_, self.pull_ = self._strengths(matrix, group, outcome, at, signs)
+        self.pooled_ = newton(matrix, outcome, np.zeros(matrix.shape[1]), self._weights(self.ridge_), signs)
+        self.groups_ = self._by_group(matrix, group, outcome, self.pooled_, self.pull_, signs)
+        return self
+
+    def margin(self, frame: Frame) -> Floats:
+        total: Floats = np.einsum("np,np->n", self._matrix(frame), self._coefficients(frame))
+        return total
+
+    def terms(self, frame: Frame) -> tuple[Floats, Floats]:
+        """The margin taken apart: (intercepts (n,), contributions (n, columns_)); their sum is the margin exactly."""
+        parts = self._matrix(frame) * self._coefficients(frame)
+        return parts[:, 0], np.add.reduceat(parts[:, 1:], self._starts(), axis=1)
+
+    def _matrix(self, frame: Frame) -> Floats:
+        values = frame.only(self.columns_, self.words_).values
+        blocks = [unfolded(values[:, j], basis) for j, basis in enumerate(self.basis_)]
+        return np.hstack([np.ones((len(values), 1)), *blocks])
+
+    def _starts(self) -> list[int]:
+        widths = [_width(basis) for basis in self.basis_]
+        return [0, *np.cumsum(widths)[:-1].tolist()]
+
+    def _signs(self) -> Floats:
+        signs = [0.0]
+        for name, basis in zip(self.columns_, self.basis_, strict=True):
+            own = np.zeros(_width(basis))
+            own[0] = self.monotone.get(name, 0)
+            signs.extend(own)
+        return np.array(signs)
+
+    def _weights(self, ridge: float) -> Floats:
+        return np.array([1e-3, *np.full(sum(_width(basis) for basis in self.basis_), ridge)])
+
+    def _group(self, frame: Frame) -> Floats:
+        if self.by is None:
+            return np.full(len(frame), np.nan)
+        return frame.only([self.by], self.words_).values[:, 0]
+
+    def _size(self, group: Floats) -> int:
+        if self.by is None:
+            return 0
+        return len(self.words_.get(self.by, ())) or int(np.nanmax(group, initial=-1)) + 1
+
+    def _coefficients(self, frame: Frame) -> Floats:
+        group = self._group(frame)
+        known = np.isfinite(group) & (group >= 0) & (group < len(self.groups_))
+        if not len(self.groups_):
+            return np.broadcast_to(self.pooled_, (len(frame), len(self.pooled_)))
+        own = self.groups_[np.where(known, group, 0).astype(np.int64)]
+        return np.where(known[:, None], own, self.pooled_)
+
+    def _by_group(
+        self, matrix: Floats, group: Floats, outcome: Floats, pooled: Floats, pull: float, signs: Floats
+    ) -> Floats:
+        coefficients = np.tile(pooled, (self._size(group), 1))
+        weights = self._weights(pull)
+        weights[0] = 1.0
+        for code in range(len(coefficients)):
+            here = group == code
+            if here.any():
+                coefficients[code] = newton(matrix[here], outcome[here], pooled, weights, signs)
+        return coefficients
+
+    def _strengths(
+        self, matrix: Floats, group: Floats, outcome: Floats, at: Floats | None, signs: Floats
+    ) -> tuple[float, float]:
+        if self.ridge is not None and (self.by is None or self.pull is not None):
+            return self.ridge, self.pull or 0.0
+        early = earlier(len(outcome), at)
+        if early.all() or outcome[early].sum() < 10:
+            return self.ridge or RIDGES[-1], self.pull or PULLS[-1]
+        late = ~early
+
+        def loss(coefficients: Floats, mask: Bools) -> float:
+            chance = np.clip(sigmoid(matrix[mask] @ coefficients), 1e-6, 1 - 1e-6)
+            hit = outcome[mask]
+            return float(-np.sum(hit * np.log(chance) + (1 - hit) * np.log1p(-chance)))
+
+        start, tried = np.zeros(matrix.shape[1]), []
+        for ridge in [self.ridge] if self.ridge is not None else sorted(RIDGES, reverse=True):
+            start = newton(matrix[early], outcome[early], start, self._weights(ridge), signs, prior=0.0)
+            tried.append((loss(start, late), ridge, start))
+        _, ridge, pooled = min(tried, key=lambda item: item[0])
+        pulls = []
+        for pull in PULLS if self.by is not None and self.pull is None else [self.pull or 0.0]:
+            own = self._by_group(matrix[early], group[early], outcome[early], pooled, pull, signs)
+            total = sum(loss(own[code], late & (group == code)) for code in range(len(own)))
+            pulls.append((total, pull))
+        return ridge, min(pulls)[1]
+
+
+def earlier(n: int, at: Floats | None, share: float = 0.8) -> Bools:
+    """All but the newest fifth of the rows; whole instants stay together. Without instants, the order is time."""
+    if n < 50:
+        return np.ones(n, dtype=bool)
+    when = np.arange(n, dtype=np.float64) if at is None else at
+    mask: Bools = when <= np.quantile(when, share)
+    return mask
+
+
+def newton(
+    matrix: Floats,
+    outcome: Floats,
+    start: Floats,
+    weights: Floats,
+    signs: Floats,
+    prior: Floats | float | None = None,
+    steps: int = 30,
+) -> Floats:
+    """Minimise log loss + Σ weights · (coefficient - prior)² / 2 from `start`, which is the prior unless one is given.
+    Where `signs` is not 0 a coefficient of the other sign is set to 0 and the rest fitted again."""
+    centre = start if prior is None else np.full(len(start), prior) if isinstance(prior, float) else prior
+    free = np.ones(len(start), dtype=bool)
+    coefficients = start.copy()
+    for _ in range(4):
+        coefficients[~free] = 0.0
+        coefficients = _newton(matrix, outcome, coefficients, centre, weights, free, steps)
+        wrong = free & (signs * coefficients < 0)
+        if not wrong.any():
+            return coefficients
+        free &= ~wrong
+    coefficients[signs * coefficients < 0] = 0.0
+    return coefficients
+
+
+def _newton(
+    matrix: Floats, outcome: Floats, start: Floats, centre: Floats, weights: Floats, free: Bools, steps: int
+) -> Floats:
+    coefficients, used = start.copy(), matrix[:, free]
+    best = _objective(matrix, outcome, coefficients, centre, weights)
+    for _ in range(steps):
+        chance = sigmoid(matrix @ coefficients)
+        gradient = (matrix.T @ (chance - outcome) + weights * (coefficients - centre))[free]
+        curvature = (used * (chance * (1 - chance))[:, None]).T @ used + np.diag(weights[free])
+        step = np.linalg.solve(curvature, gradient)
+        size = 1.0
+        while True:
+            moved = coefficients.copy()
+            moved[free] -= size * step
+            value = _objective(matrix, outcome, moved, centre, weights)
+            if value <= best or size < 1e-4:
+                break
+            size /= 2
+        done = best - value < 1e-7 * (1 + abs(value))
+        coefficients, best = (moved, value) if value <= best else (coefficients, best)
+        if done:
+            break
+    return coefficients
+
+
+def _objective(matrix: Floats, outcome: Floats, coefficients: Floats, centre: Floats, weights: Floats) -> float:
+    margin = matrix @ coefficients
+    return float(
+        np.sum(np.logaddexp(0.0, margin) - outcome * margin) + 0.5 * np.sum(weights * (coefficients - centre) ** 2)
+    )
+
+
+def unfolding(values: Floats, name: str, words: int, is_plain: bool) -> dict[str, object]:
+    """How a column becomes a basis: everything `unfolded` needs, learned from the column's values."""
+    known = values[np.isfinite(values)]
+    if words:
+        counts = [int(np.sum(known == code)) for code in range(words)]
+        kept = [float(code) for code, count in enumerate(counts) if count >= FEWEST]
+        return _centred({"kind": "words", "levels": kept, "name": name}, values)
+    if not len(known):
+        return {"kind": "nothing", "name": name, "means": [0.0], "scales": [1.0]}
+    low, high = (float(x) for x in np.quantile(known, [0.005, 0.995]))
+    basis: dict[str, object] = {"kind": "number", "name": name, "low": low, "high": high, "bends": [], "levels": []}
+    levels, counts = np.unique(known, return_counts=True)
+    if not is_plain and 2 < len(levels) <= 16 and np.all(levels == np.round(levels)):
+        basis["levels"] = [float(level) for level, count in zip(levels, counts, strict=True) if count >= FEWEST]
+    elif not is_plain and len(levels) > 2:
+        bends = np.unique(np.quantile(known, [0.25, 0.5, 0.75, 0.9]))
+        basis["bends"] = [float(bend) for bend in bends if low < bend < high]
+    basis["is_missing"] = bool(FEWEST <= len(values) - len(known)) and not is_plain
+    return _centred(basis, values)
+
+
+def unfolded(values: Floats, basis: dict[str, object]) -> Floats:
+    """The basis of a column, (n, width), standardised; a missing number stands at the mean."""
+    raw = _raw(values, basis)
+    means, scales = np.asarray(basis["means"], dtype=np.float64), np.asarray(basis["scales"], dtype=np.float64)
+    scaled: Floats = np.where(np.isfinite(raw), (raw - means) / scales, 0.0)
+    return scaled
+
+
+def _raw(values: Floats, basis: dict[str, object]) -> Floats:
+    levels = np.asarray(basis.get("levels", []), dtype=np.float64)
+    if basis["kind"] == "nothing":
+        return np.zeros((len(values), 1))
+    if basis["kind"] == "words":
+        return (values[:, None] == levels).astype(np.float64) if len(levels) else np.zeros((len(values), 1))
+    clipped = np.clip(values, float(basis["low"]), float(basis["high"]))  # type: ignore[arg-type]
+    bends = np.asarray(basis["bends"], dtype=np.float64)
+    unknown = ~np.isfinite(values)
+    steps = np.where(unknown[:, None], np.nan, (np.round(values)[:, None] == levels).astype(np.float64))
+    parts = [clipped[:, None], np.maximum(clipped[:, None] - bends, 0.0), steps]
+    if basis["is_missing"]:
+        parts.append(unknown[:, None].astype(np.float64))
+    return np.hstack(parts)
+
+
+def _centred(basis: dict[str, object], values: Floats) -> dict[str, object]:
+    raw = _raw(values, basis)
+    known = np.isfinite(raw)
+    count = np.maximum(known.sum(axis=0), 1)
+    means = np.where(known, raw, 0.0).sum(axis=0) / count
+    spread = np.sqrt(np.where(known, (raw - means) ** 2, 0.0).sum(axis=0) / count)
+    basis["means"] = means.tolist()
+    basis["scales"] = np.where(spread > 1e-9, spread, 1.0).tolist()
+    return basis
+
+
+def _width(basis: dict[str, object]) -> int:
+    return len(basis["means"])  # type: ignore[arg-type]
