@@ -11,6 +11,7 @@ import asyncio
 import base64
 import random
 import secrets
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -38,6 +39,8 @@ JOB, TEST = "webhook.deliver", "webhook.test"
 MARK = "whsec_"
 LEASE = timedelta(seconds=30)
 LANES, ENDPOINTS = 4, 32
+TURN_SECONDS = 5.0
+"""A turn of the dispatcher ends after this, so that it does not keep other work from the worker."""
 DELAYS = tuple(timedelta(seconds=s) for s in (5, 300, 1800, 7200, 18000, 36000, 50400, 72000, 86400))
 """Pauses between the ten attempts: 75 h 35 min in all. Each is jittered by a tenth either way."""
 JITTER = 0.1
@@ -130,7 +133,7 @@ _PUT = """
 INSERT INTO deliveries AS d (id, webhook_id, event_id, kind, entity_id, payload)
 SELECT i, $2, e, k, n, p FROM unnest($1::uuid[], $3::uuid[], $4::text[], $5::uuid[], $6::text[]) AS x(i, e, k, n, p)
 ON CONFLICT (webhook_id, event_id) DO {conflict}"""
-_AGAIN = "UPDATE SET status = 'pending', attempt = 0, next_attempt_at = now(), lease_until = NULL, delivered_at = NULL"
+_AGAIN = "status = 'pending', attempt = 0, next_attempt_at = now(), lease_until = NULL, delivered_at = NULL"
 
 
 async def fan_out(tx: Tx, event_ids: list[UUID], *, only: UUID | None = None, again: bool = False) -> int:
@@ -275,12 +278,14 @@ class Dispatcher:
         self.allow = frozenset(settings.webhook_allow)
         self.resolver = resolver
         self._running: dict[UUID, asyncio.Task[None]] = {}
+        self._until = 0.0
 
     async def run(self) -> None:
-        """Returns when no endpoint has anything due; leaves a job for the next instant at which one has."""
+        """Returns when nothing is due, or after some seconds; leaves a job for the next instant at which it is."""
+        self._until = time.monotonic() + TURN_SECONDS
         while True:
             waiting = await self.database.fetch(_WAITING)
-            for row in waiting:
+            for row in waiting if time.monotonic() < self._until else ():
                 if row["due"] and row["id"] not in self._running and len(self._running) < ENDPOINTS:
                     self._running[row["id"]] = asyncio.create_task(self._endpoint(row["id"]))
             if not self._running:
@@ -300,7 +305,10 @@ class Dispatcher:
             "SELECT url FROM webhooks /* access:webhooks */ WHERE id = $1", webhook_id
         )
         lanes = asyncio.Semaphore(LANES)
-        while claimed := await self.database.fetch(_CLAIM, webhook_id, LANES, LEASE):
+        while time.monotonic() < self._until:
+            claimed = await self.database.fetch(_CLAIM, webhook_id, LANES, LEASE)
+            if not claimed:
+                break
             async with asyncio.TaskGroup() as group:
                 for row in claimed:
                     group.create_task(self._one(webhook_id, url, keys, row, lanes))

@@ -1,7 +1,7 @@
 """Web hooks: endpoints that hear what happens, with their secrets, tests, replays and the log of deliveries."""
 
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 from uuid import UUID
 
 import msgspec
@@ -332,7 +332,7 @@ async def log(
     record_id: FromPath[UUID],
     limit: FromQuery[int] = 50,
     cursor: FromQuery[str | None] = None,
-    status: FromQuery[Status | None] = None,
+    status: FromQuery[str | None] = None,
 ) -> Response[bytes]:
     """The deliveries of an endpoint, newest first."""
     actor, database, _ = _context(request)
@@ -341,6 +341,8 @@ async def log(
     seen = guard(actor, "webhooks", "w", params)
     if not await database.fetchval(f"SELECT 1 FROM webhooks w WHERE w.id = $1 AND {seen}", *params):
         raise NotFound("There is no such webhook.")
+    if status is not None and status not in get_args(Status):
+        raise BadRequest(f"status: there are {', '.join(get_args(Status))}.")
     size = max(1, min(200, limit))
     before = _position(cursor) if cursor else None
     rows = await database.fetch(
