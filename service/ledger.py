@@ -4,6 +4,7 @@ History holds the facts (the versions of rows), the ledger the intent (who, by w
 set). What changed is read from history by the event's id, never stored again.
 """
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -12,7 +13,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import JSONB
 
 from service.access import Actor
-from service.db import INSTANT, Tx, Xid8, metadata
+from service.db import INSTANT, Tx, Xid8, metadata, to_json
 from service.ids import new_id
 from service.reactions import reactions_of
 
@@ -38,7 +39,9 @@ events = sa.Table(
     schema="ledger",
 )
 
-EVENT_COLUMNS = "id, kind, entity_type, entity_id, entity_version, actor_id, door, change_id, data, occurred_at"
+EVENT_COLUMNS = (
+    "id, kind, entity_type, entity_id, entity_version, actor_id, door, change_id, data, occurred_at"
+)
 
 EVENT_CTE = f"""
 event AS (
@@ -59,22 +62,46 @@ meant AS MATERIALIZED (
 
 
 def event_parameters(
-    actor: Actor, kind: str, entity_type: str, entity_id: UUID | None, change_id: UUID, version: int | None,
-    data: dict[str, Any] | None = None, occurred_at: datetime | None = None,
+    actor: Actor,
+    kind: str,
+    entity_type: str,
+    entity_id: UUID | None,
+    change_id: UUID,
+    version: int | None,
+    data: dict[str, Any] | None = None,
+    occurred_at: datetime | None = None,
 ) -> dict[str, Any]:
     """The values of `EVENT_CTE` by name."""
     types = [reaction.job for reaction in reactions_of(kind)]
     return {
-        "event": new_id(), "kind": kind, "entity_type": entity_type, "entity_id": entity_id, "version": version,
-        "actor": actor.id, "door": actor.door, "change": change_id, "data": data or {}, "occurred_at": occurred_at,
-        "reaction_ids": [new_id() for _ in types], "reaction_types": types,
+        "event": new_id(),
+        "kind": kind,
+        "entity_type": entity_type,
+        "entity_id": entity_id,
+        "version": version,
+        "actor": actor.id,
+        "door": actor.door,
+        "change": change_id,
+        "data": data or {},
+        "occurred_at": occurred_at,
+        "reaction_ids": [new_id() for _ in types],
+        "reaction_types": types,
     }
 
 
 _TYPES = {
-    "event": "uuid", "kind": "text", "entity_type": "text", "entity_id": "uuid", "version": "int", "actor": "uuid",
-    "door": "text", "change": "uuid", "data": "jsonb", "occurred_at": "timestamptz",
-    "reaction_ids": "uuid[]", "reaction_types": "text[]",
+    "event": "uuid",
+    "kind": "text",
+    "entity_type": "text",
+    "entity_id": "uuid",
+    "version": "int",
+    "actor": "uuid",
+    "door": "text",
+    "change": "uuid",
+    "data": "jsonb",
+    "occurred_at": "timestamptz",
+    "reaction_ids": "uuid[]",
+    "reaction_types": "text[]",
 }
 
 
@@ -90,8 +117,15 @@ _RECORD = f"WITH {event_cte()} SELECT * FROM meant"
 
 
 async def record(
-    tx: Tx, actor: Actor, kind: str, entity_type: str, entity_id: UUID | None = None, *, version: int | None = None,
-    data: dict[str, Any] | None = None, occurred_at: datetime | None = None,
+    tx: Tx,
+    actor: Actor,
+    kind: str,
+    entity_type: str,
+    entity_id: UUID | None = None,
+    *,
+    version: int | None = None,
+    data: dict[str, Any] | None = None,
+    occurred_at: datetime | None = None,
 ) -> UUID:
     """Writes the event and its reactions; the writes that follow in this transaction belong to it.
 
@@ -102,3 +136,38 @@ async def record(
     await tx.execute(_RECORD, *values.values())
     tx.after_commit.extend(values["reaction_types"])
     return values["event"]  # type: ignore[no-any-return]
+
+
+_RECORD_EACH = f"""
+WITH event AS (
+    INSERT INTO ledger.events ({EVENT_COLUMNS})
+    SELECT e, $4::text, $5::text, n, NULL, $6::uuid, $7::text, $8::uuid, d::jsonb, clock_timestamp()
+    FROM unnest($1::uuid[], $2::uuid[], $3::text[]) AS x(e, n, d)
+)
+INSERT INTO jobs (id, type, payload, event_id, actor_id, change_id)
+SELECT j, t, jsonb_build_object('entity_type', $5::text, 'entity_id', n), e, $6::uuid, $8::uuid
+FROM unnest($9::uuid[], $10::text[], $11::uuid[], $12::uuid[]) AS r(j, t, e, n)"""
+
+
+async def record_each(
+    tx: Tx, actor: Actor, kind: str, entity_type: str, items: Sequence[tuple[UUID, dict[str, Any]]]
+) -> None:
+    """Events of one kind about many entities, in one statement; for what changes no business record, such as scores."""
+    if not items:
+        return
+    events = [new_id() for _ in items]
+    types = [reaction.job for reaction in reactions_of(kind)]
+    rows = [(new_id(), name, event, entity) for event, (entity, _) in zip(events, items, strict=True) for name in types]
+    await tx.execute(
+        _RECORD_EACH,
+        events,
+        [entity for entity, _ in items],
+        [to_json(data) for _, data in items],
+        kind,
+        entity_type,
+        actor.id,
+        actor.door,
+        tx.change_id,
+        *([list(column) for column in zip(*rows, strict=True)] if rows else [[], [], [], []]),
+    )
+    tx.after_commit.extend(types)
