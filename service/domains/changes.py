@@ -6,6 +6,7 @@ from uuid import UUID
 import msgspec
 from litestar import Response, post
 from litestar.di import NamedDependency
+from litestar.params import FromPath
 
 from service import changes
 from service.access import Actor, may, require
@@ -44,7 +45,7 @@ async def require_own(database: Database, actor: Actor, change_id: UUID) -> None
 
 @post("/changes/{change_id:uuid}/undo", status_code=200, opt={"answer": Undone, "statuses": (409,)})
 async def undo_change(
-    database: NamedDependency[Database], actor: NamedDependency[Actor], change_id: UUID
+    database: NamedDependency[Database], actor: NamedDependency[Actor], change_id: FromPath[UUID]
 ) -> Response[bytes]:
     """Undoes a change set; 409 with the list when a field was changed since."""
     await require_own(database, actor, change_id)
@@ -53,7 +54,7 @@ async def undo_change(
 
 @post("/jobs/{job_id:uuid}/undo", status_code=200, opt={"answer": Undone, "statuses": (409,)})
 async def undo_job(
-    database: NamedDependency[Database], actor: NamedDependency[Actor], job_id: UUID
+    database: NamedDependency[Database], actor: NamedDependency[Actor], job_id: FromPath[UUID]
 ) -> Response[bytes]:
     """Undoes what a job changed."""
     require(actor, "jobs", "read")

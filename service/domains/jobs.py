@@ -7,6 +7,7 @@ from uuid import UUID
 import msgspec
 from litestar import Request, Response, get, post
 from litestar.di import NamedDependency
+from litestar.params import FromPath, FromQuery
 
 from service.access import Actor, require
 from service.db import Database, Params, Tx
@@ -41,9 +42,7 @@ class JobList(msgspec.Struct, kw_only=True):
 
 # Rules -------------------------------------------------------------------------------------------------------------
 
-_FIELDS = (
-    "id, type, status, total, processed, counts, errors, result, result_url, change_id, created_at, started_at, finished_at"
-)
+_FIELDS = "id, type, status, total, processed, counts, errors, result, result_url, change_id, created_at, started_at, finished_at"
 
 
 def _mine(actor: Actor, params: Params) -> str:
@@ -56,7 +55,9 @@ def _mine(actor: Actor, params: Params) -> str:
 async def find(database: Database | Tx, actor: Actor, job_id: UUID) -> dict[str, Any]:
     """The job, if this actor may see it."""
     params = Params([job_id])
-    row = await database.fetchrow(f"SELECT {_FIELDS} FROM jobs WHERE id = $1 AND {_mine(actor, params)}", *params)
+    row = await database.fetchrow(
+        f"SELECT {_FIELDS} FROM jobs WHERE id = $1 AND {_mine(actor, params)}", *params
+    )
     if row is None:
         raise NotFound("There is no such job.")
     return dict(row)
@@ -66,7 +67,9 @@ async def find(database: Database | Tx, actor: Actor, job_id: UUID) -> dict[str,
 
 
 @get("/jobs", opt={"answer": JobList})
-async def many(database: NamedDependency[Database], actor: NamedDependency[Actor], limit: int = 50) -> Response[bytes]:
+async def many(
+    database: NamedDependency[Database], actor: NamedDependency[Actor], limit: FromQuery[int] = 50
+) -> Response[bytes]:
     """The newest jobs that people or the schedule started; reactions to events are not among them unless they failed."""
     require(actor, "jobs", "read")
     params = Params([max(1, min(200, limit))])
@@ -79,14 +82,16 @@ async def many(database: NamedDependency[Database], actor: NamedDependency[Actor
 
 
 @get("/jobs/{job_id:uuid}", opt={"answer": JobItem})
-async def one(database: NamedDependency[Database], actor: NamedDependency[Actor], job_id: UUID) -> Response[bytes]:
+async def one(
+    database: NamedDependency[Database], actor: NamedDependency[Actor], job_id: FromPath[UUID]
+) -> Response[bytes]:
     require(actor, "jobs", "read")
     return answer(await find(database, actor, job_id))
 
 
 @post("/jobs/{job_id:uuid}/cancel", status_code=200, opt={"answer": JobItem, "statuses": (409,)})
 async def cancel(
-    request: Request[Any, Any, Any], tx: NamedDependency[Tx], actor: NamedDependency[Actor], job_id: UUID
+    request: Request[Any, Any, Any], tx: NamedDependency[Tx], actor: NamedDependency[Actor], job_id: FromPath[UUID]
 ) -> Response[bytes]:
     """Takes a job that still waits out of the queue."""
     require(actor, "jobs", "read")
