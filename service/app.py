@@ -15,12 +15,15 @@ from litestar.enums import ScopeType
 from litestar.exceptions import HTTPException
 from litestar.middleware import ASGIMiddleware
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
+from redis.asyncio import Redis
 
 from service import relay, wire
 from service.access import Actor
 from service.auth import Authentication, Gate, signing_key
 from service.db import Database, Tx
 from service.errors import Problem
+from service.limits import Limiter, RateLimit
+from service.refusals import REFUSALS, on_refusal
 from service.routes import PAGES, ROUTES
 from service.settings import Settings
 
@@ -43,8 +46,14 @@ class Correlation(ASGIMiddleware):
                 message["headers"] = [*message["headers"], (b"x-request-id", request_id.encode())]
                 elapsed = round((time.perf_counter() - started) * 1000, 1)
                 if message["status"] >= 500:
-                    log.error("answered", method=scope["method"], path=scope["path"], status=message["status"],
-                              ms=elapsed, request_id=request_id)
+                    log.error(
+                        "answered",
+                        method=scope["method"],
+                        path=scope["path"],
+                        status=message["status"],
+                        ms=elapsed,
+                        request_id=request_id,
+                    )
             await send(message)
 
         await next_app(scope, receive, tagged)
@@ -53,7 +62,11 @@ class Correlation(ASGIMiddleware):
 async def strict_body(request: Request[Any, Any, Any]) -> None:
     """Judges the body of a handler with a `data` parameter strictly: the framework alone would coerce."""
     field = getattr(request.route_handler, "parsed_data_field", None)
-    if field is not None and isinstance(field.annotation, type) and issubclass(field.annotation, msgspec.Struct):
+    if (
+        field is not None
+        and isinstance(field.annotation, type)
+        and issubclass(field.annotation, msgspec.Struct)
+    ):
         await wire.body(request, field.annotation)
 
 
@@ -79,6 +92,8 @@ def create_app(
 ) -> Litestar:
     """The API and the pages. Without a `database` it opens its own from the settings when it starts."""
     gate = Gate(database, signing_key(settings))  # type: ignore[arg-type]  # set in `lifespan`
+    redis = Redis.from_url(settings.redis_url) if settings.redis_url else None
+    limits = [RateLimit(Limiter(redis, *settings.rate_limit))] if redis else []
 
     @asynccontextmanager
     async def lifespan(app: Litestar) -> AsyncIterator[None]:
@@ -87,6 +102,8 @@ def create_app(
         opened.bell = bell or (relay.bell(settings.redis_url) if settings.redis_url else None)
         app.state.database = gate.database = opened
         yield
+        if redis:
+            await redis.aclose()
         if own:
             await opened.close()
 
@@ -103,9 +120,14 @@ def create_app(
     return Litestar(
         route_handlers=[api, *PAGES],
         lifespan=[lifespan],
-        middleware=[Correlation(), Authentication(gate)],
+        middleware=[Correlation(), Authentication(gate), *limits],
         before_request=strict_body,
-        exception_handlers={Problem: wire.on_problem, HTTPException: wire.on_http_error, Exception: on_crash},
+        exception_handlers={
+            Problem: wire.on_problem,
+            HTTPException: wire.on_http_error,
+            **dict.fromkeys(REFUSALS, on_refusal),
+            Exception: on_crash,
+        },
         dependencies={
             "database": Provide(provide_database, sync_to_thread=False),
             "gate": Provide(provide_gate, sync_to_thread=False),
@@ -114,6 +136,7 @@ def create_app(
             "tx": Provide(provide_tx),
         },
         openapi_config=None,
+        logging_config=None,  # `observe.configure` has set it for the whole process
         request_max_body_size=200 * 1024 * 1024,
         state=State({"settings": settings, "gate": gate}),
     )

@@ -168,12 +168,3 @@ class RateLimit(ASGIMiddleware):
             await send(message)
 
         await next_app(scope, receive, with_headers)
-
-
-def parse_limit(text: str) -> tuple[int, int]:
-    """`"600/60"` → 600 requests in 60 seconds. Raises `ValueError`."""
-    limit, _, period = text.partition("/")
-    numbers = int(limit), int(period or 60)
-    if min(numbers) < 1:
-        raise ValueError("a limit and its period are at least 1")
-    return numbers

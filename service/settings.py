@@ -48,6 +48,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     secret_file: str = ""
     """File with the key that signs tokens; empty: `secret.key` of the home, made at the first start."""
     log_level: str = "info"
+    rate_limit: tuple[int, int] = (60_000, 60)
+    """Requests of one user in so many seconds."""
 
     @property
     def address(self) -> str:
@@ -80,7 +82,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 def _text(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return ",".join(value) if isinstance(value, tuple) else str(value)
+    if isinstance(value, tuple):
+        return "/".join(map(str, value)) if value and isinstance(value[0], int) else ",".join(value)
+    return str(value)
 
 
 def _port(name: str, text: str) -> int:
@@ -160,6 +164,13 @@ def _receivers(name: str, text: str) -> tuple[str, ...]:
     return receivers
 
 
+def _limit(name: str, text: str) -> tuple[int, int]:
+    limit, _, seconds = text.partition("/")
+    if not (limit.isdecimal() and (seconds or "60").isdecimal()) or int(limit) < 1 or int(seconds or 60) < 1:
+        raise Refused(f"{name} must be REQUESTS/SECONDS such as 600/60, not “{text}”.")
+    return int(limit), int(seconds or 60)
+
+
 def _level(name: str, text: str) -> str:
     level = text.strip().lower()
     if level not in ("debug", "info", "warning", "error"):
@@ -184,6 +195,7 @@ NAMES: dict[str, tuple[str, Callable[[str, str], Any]]] = {
     "SALES_MLFLOW_ARTIFACTS": ("mlflow_artifacts", _url("file", "s3", "gs", "az")),
     "SALES_SECRET_FILE": ("secret_file", _plain),
     "SALES_LOG": ("log_level", _level),
+    "SALES_RATE_LIMIT": ("rate_limit", _limit),
 }
 """Every variable that is read, its field and its reader. An empty variable counts as not set."""
 

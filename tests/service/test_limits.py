@@ -16,7 +16,8 @@ from redis.asyncio import Redis
 from service import wire
 from service.access import SYSTEM
 from service.errors import Problem
-from service.limits import Limiter, RateLimit, parse_limit
+from service.limits import Limiter, RateLimit
+from service.settings import Refused, read
 from tests.servers import Servers
 
 pytestmark = pytest.mark.anyio
@@ -135,12 +136,13 @@ async def test_the_answer_tells_the_state(servers: Servers) -> None:
         assert (await client.get("/public")).status_code == 200
 
 
-@pytest.mark.parametrize("text", ["0/60", "5/0", "many", "5/-1"])
+@pytest.mark.parametrize("text", ["0/60", "5/0", "many", "5/-1", "1/2/3"])
 def test_a_limit_is_two_positive_numbers(text: str) -> None:
-    with pytest.raises(ValueError, match=r".*"):
-        parse_limit(text)
+    with pytest.raises(Refused):
+        read({"SALES_RATE_LIMIT": text})
 
 
 def test_a_limit_reads_as_requests_and_seconds() -> None:
-    assert parse_limit("600/30") == (600, 30)
-    assert parse_limit("600") == (600, 60)
+    assert read({"SALES_RATE_LIMIT": "600/30"}).rate_limit == (600, 30)
+    assert read({"SALES_RATE_LIMIT": "600"}).rate_limit == (600, 60)
+    assert read(read({"SALES_RATE_LIMIT": "600"}).environment()).rate_limit == (600, 60)
