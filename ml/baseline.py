@@ -72,6 +72,17 @@ class BetaBinomial(Classifier):
         mean: Floats = shape[:, 0] / shape.sum(axis=1)
         return mean
 
+    def terms(self, frame: Frame) -> tuple[Floats, Floats]:
+        """Log odds of the pooled rate, and what each finer cell adds, in the order of `by`."""
+        shapes = [self._shapes(frame, depth) for depth in range(len(self.by) + 1)]
+        levels = np.column_stack([np.log(shape[:, 0]) - np.log(shape[:, 1]) for shape in shapes])
+        return levels[:, 0], np.diff(levels, axis=1)
+
+    @property
+    def columns_(self) -> tuple[str, ...]:
+        """The columns that are read, in the order of `terms`."""
+        return self.by
+
     def interval(self, frame: Frame, level: float = 0.8) -> Floats:
         """The credible interval of each row's rate, (n, 2)."""
         a, b = self._shapes(frame).T
@@ -107,8 +118,8 @@ class BetaBinomial(Classifier):
                 return cell
         raise KeyError(key)
 
-    def _shapes(self, frame: Frame) -> Floats:
-        cells, index = np.unique(self._keys(frame), axis=0, return_inverse=True)
+    def _shapes(self, frame: Frame, depth: int | None = None) -> Floats:
+        cells, index = np.unique(self._keys(frame)[:, :depth], axis=0, return_inverse=True)
         found = np.array([self._found(tuple(map(float, cell))) for cell in cells]).reshape(-1, 2)
         return found[index.reshape(-1)]
 

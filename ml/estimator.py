@@ -69,6 +69,10 @@ class Classifier(Estimator):
         chance = self.probability(frame)
         return np.log(chance) - np.log1p(-chance)
 
+    def terms(self, frame: Frame) -> tuple[Floats, Floats]:
+        """The margin taken apart: (base (n,), contributions (n, columns_)); their sum is the margin."""
+        return self.margin(frame), np.zeros((len(frame), 0))
+
 
 def load(text: str) -> Any:
     """The estimator that `to_text` wrote. ValueError where the text is not one."""

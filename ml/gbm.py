@@ -28,6 +28,8 @@ class Gbm(Classifier):
     rate: float = 0.05
     rounds: int = 400
     fewest: int = 30
+    chosen: int | None = None
+    """Rounds that an earlier fit has chosen: then none are held back."""
     seed: int = 0
     threads: int = 1
     columns_: tuple[str, ...] = field(init=False, repr=False)
@@ -40,7 +42,7 @@ class Gbm(Classifier):
         self.words_ = {name: frame.words[name] for name in self.columns_ if name in frame.words}
         matrix = frame.only(self.columns_, self.words_).values
         early = earlier(len(outcome), at)
-        self.rounds_ = min(self.rounds, 50) if early.all() else self._chosen_rounds(matrix, outcome, early)
+        self.rounds_ = self.chosen or self._chosen_rounds(matrix, outcome, early)
         booster = lightgbm.train(self._options(len(outcome)), self._data(matrix, outcome), self.rounds_)
         self.booster_ = booster.model_to_string()
         self.__dict__.pop("_booster", None)
@@ -67,6 +69,8 @@ class Gbm(Classifier):
         return self.__dict__["_booster"]
 
     def _chosen_rounds(self, matrix: Floats, outcome: Floats, early: Any) -> int:
+        if early.all() or not 0 < outcome[~early].sum() < len(outcome[~early]):
+            return min(self.rounds, 50)
         train = self._data(matrix[early], outcome[early])
         judge = lightgbm.Dataset(matrix[~early], outcome[~early], reference=train, params={"verbosity": -1})
         stop = lightgbm.early_stopping(40, verbose=False)

@@ -1,0 +1,223 @@
+"""The odds of one week: to move to another stage, and to be lost, against staying.
+
+Two binary models, each against "stays" (Begg & Gray 1984, "Calculation of polychotomous logistic regression parameters
+using individualized regressions"). Both are additive in the columns that move by the clock, given the stage: so the
+part that stands still is asked for once a deal, and the moving parts are read from small tables.
+"""
+
+from dataclasses import dataclass, field
+from typing import Self
+
+import numpy as np
+
+from ml.baseline import BetaBinomial
+from ml.clock import DEAL_CLOCK, checked, later
+from ml.estimator import Classifier, Estimator
+from ml.frame import Floats, Frame, Ints
+from ml.gbm import Gbm
+from ml.logistic import Logistic
+from ml.panel import WON, Panel
+
+STAGE = "stage"
+WEEKLY_PRIOR = 0.05
+CELLS = 360
+SAMPLE = 4_000
+
+
+@dataclass(eq=False)
+class StageOdds(Estimator):
+    """Log odds to move and to lose in a week, by stage and features. `tier`: which models give them."""
+
+    stages: tuple[str, ...] = ("open",)
+    tier: str = "logistic"
+    clock: dict[str, str] = field(default_factory=lambda: dict(DEAL_CLOCK))
+    ignored: tuple[str, ...] = ("stage_index", "stage_probability", "forecast_category")
+    segment: str | None = None
+    fiscal_start: int = 1
+    seed: int = 0
+    threads: int = 1
+    move_: Classifier = field(init=False, repr=False)
+    lose_: Classifier = field(init=False, repr=False)
+    moves_: Floats = field(init=False, repr=False)
+    tables_: dict[str, dict[str, object]] = field(init=False, repr=False)
+    standing_mean_: Floats = field(init=False, repr=False)
+    moving_mean_: Floats = field(init=False, repr=False)
+    term_mean_: Floats = field(init=False, repr=False)
+    mix_: Floats = field(init=False, repr=False)
+
+    def fit(self, panel: Panel, like: "StageOdds | None" = None) -> Self:
+        """Learn from a panel. `like`: take the strengths that another fit has chosen instead of choosing again."""
+        checked(self.clock)
+        rows = self.rows(panel.frame, panel.stage)
+        moved, lost = panel.moved, panel.lost
+        self.move_ = self._model(like.move_ if like else None)
+        self.lose_ = self._model(like.lose_ if like else None)
+        self.move_.fit(rows.take(~lost), moved[~lost].astype(np.float64), panel.at[~lost])
+        self.lose_.fit(rows.take(~moved), lost[~moved].astype(np.float64), panel.at[~moved])
+        self.moves_ = destinations(panel, len(self.stages))
+        self.tables_ = {name: self._table(rows, name) for name in self.moving}
+        self._averages(rows, panel)
+        return self
+
+    @property
+    def moving(self) -> tuple[str, ...]:
+        """The clock's columns that the models read."""
+        known = getattr(self.move_, "columns_", ())
+        return tuple(name for name in sorted(self.clock) if name in known)
+
+    @property
+    def standing(self) -> tuple[str, ...]:
+        """The other columns that the models read, the stage among them."""
+        known = set(getattr(self.move_, "columns_", ())) | {STAGE}
+        return tuple(sorted(known - set(self.moving)))
+
+    def rows(self, frame: Frame, stage: Ints | int) -> Frame:
+        """What the models read: the features without doubles of the stage, and the stage."""
+        kept = frame.without([STAGE, *self.ignored])
+        return kept.joined({STAGE: np.broadcast_to(stage, len(frame))}, {STAGE: self.stages})
+
+    def now(self, frame: Frame, stage: Ints) -> Floats:
+        """The log odds of the week that begins now, (n, 2): to move, to lose."""
+        rows = self.rows(frame, stage)
+        return np.column_stack([self.move_.margin(rows), self.lose_.margin(rows)])
+
+    def standing_odds(self, frame: Frame) -> Floats:
+        """What does not move by the clock, for every stage: (n, S, 2)."""
+        found = np.zeros((len(frame), len(self.stages), 2))
+        for stage in range(len(self.stages)):
+            rows = self.still(frame, stage)
+            found[:, stage, 0], found[:, stage, 1] = self.move_.margin(rows), self.lose_.margin(rows)
+        return found
+
+    def standing_terms(self, frame: Frame, stage: int) -> Floats:
+        """The same taken apart by `standing`, for one stage: (n, columns, 2). What belongs to no column stands with the
+        stage, so the sum over columns is `standing_odds`."""
+        rows, names = self.still(frame, stage), self.standing
+        found = np.zeros((len(frame), len(names), 2))
+        for cause, model in enumerate((self.move_, self.lose_)):
+            base, parts = model.terms(rows)
+            columns = getattr(model, "columns_", ())
+            for j, name in enumerate(columns):
+                place = names.index(name) if name in names else names.index(STAGE)
+                found[:, place, cause] += parts[:, j]
+            found[:, names.index(STAGE), cause] += base
+        return found
+
+    def moving_odds(self, frame: Frame, at: Floats, weeks: Floats, name: str) -> Floats:
+        """What a column of the clock adds in each of `weeks` from now, for every stage: (n, k, S, 2)."""
+        values = later(self.clock[name], name, frame, at, weeks, self.fiscal_start)
+        return self._read(name, values)
+
+    def fresh_odds(self, depth: int) -> Floats:
+        """What weeks in the stage add 0, 1, … depth - 1 weeks after a move: (S, 2, depth)."""
+        total = np.zeros((len(self.stages), 2, depth))
+        for name in self.restarting:
+            unit = 7.0 if self.clock[name].endswith(" days") else 1.0
+            total += np.moveaxis(self._read(name, unit * np.arange(depth, dtype=np.float64)), 0, 2)
+        return total
+
+    @property
+    def restarting(self) -> tuple[str, ...]:
+        """The clock's columns that start again with a new stage."""
+        return tuple(name for name in self.moving if self.clock[name].startswith("restarts"))
+
+    def still(self, frame: Frame, stage: Ints | int) -> Frame:
+        """The rows with the clock's columns unknown."""
+        return self.rows(frame, stage).replaced({name: np.nan for name in self.moving})
+
+    def _model(self, like: Classifier | None) -> Classifier:
+        if self.tier == "baseline":
+            by = (STAGE, self.segment) if self.segment else (STAGE,)
+            return BetaBinomial(by=by, prior=WEEKLY_PRIOR)
+        if self.tier == "gbm":
+            chosen = getattr(like, "rounds_", None)
+            clock = tuple(sorted(self.clock))
+            return Gbm(by=STAGE, additive=clock, chosen=chosen, seed=self.seed, threads=self.threads)
+        if self.tier == "logistic":
+            return Logistic(by=STAGE, ridge=getattr(like, "ridge_", None), pull=getattr(like, "pull_", None))
+        raise ValueError(f"there is no tier {self.tier!r}")
+
+    def _table(self, rows: Frame, name: str) -> dict[str, object]:
+        """The effect of a clock's column against its being unknown, at evenly spaced values, for every stage."""
+        known = rows.column(name)[np.isfinite(rows.column(name))]
+        low, high = (float(x) for x in np.quantile(known, [0.005, 0.995])) if len(known) else (0.0, 0.0)
+        low, high = np.floor(low), np.ceil(high)
+        cells = int((high - low) * max(1, CELLS // max(int(high - low), 1))) + 1
+        grid = np.linspace(low, high, cells)
+        blank = Frame(rows.columns, np.full((cells, len(rows.columns)), np.nan), rows.words)
+        effects = np.zeros((cells + 1, len(self.stages), 2))
+        for stage in range(len(self.stages)):
+            unknown = blank.replaced({STAGE: stage})
+            given = unknown.replaced({name: grid})
+            for cause, model in enumerate((self.move_, self.lose_)):
+                effects[:-1, stage, cause] = model.margin(given) - model.margin(unknown)
+        return {"low": float(low), "high": float(high), "effects": effects}
+
+    def _read(self, name: str, values: Floats) -> Floats:
+        table = self.tables_[name]
+        low, high = float(table["low"]), float(table["high"])  # type: ignore[arg-type]
+        effects: Floats = table["effects"]  # type: ignore[assignment]
+        cells = len(effects) - 1
+        step = (high - low) / (cells - 1) if cells > 1 else 1.0
+        index = np.where(np.isfinite(values), np.rint((np.clip(values, low, high) - low) / step), cells)
+        return effects[index.astype(np.int64)]
+
+    def _averages(self, rows: Frame, panel: Panel) -> None:
+        """The average deal of each stage: what its peers' odds would be in every stage, and each column's part of them."""
+        stages, names = len(self.stages), self.standing
+        self.standing_mean_ = np.zeros((stages, stages, 2))
+        self.term_mean_ = np.zeros((stages, stages, len(names), 2))
+        self.moving_mean_ = np.zeros((stages, len(self.moving), 2))
+        self.mix_ = np.bincount(panel.stage, minlength=stages).astype(np.float64) + 1.0
+        self.mix_ /= self.mix_.sum()
+        random = np.random.default_rng(self.seed)
+        for stage in range(stages):
+            here = np.flatnonzero(panel.stage == stage)
+            sample = np.sort(random.permutation(here)[:SAMPLE]) if len(here) else np.arange(len(panel))[:SAMPLE]
+            peers = rows.take(sample)
+            for j, name in enumerate(self.moving):
+                self.moving_mean_[stage, j] = self._read(name, peers.column(name))[:, stage].mean(axis=0)
+            for other in range(stages):
+                parts = self.standing_terms(peers, other)
+                self.term_mean_[stage, other] = parts.mean(axis=0)
+                self.standing_mean_[stage, other] = parts.sum(axis=1).mean(axis=0)
+
+
+def chances(odds: Floats) -> tuple[Floats, Floats]:
+    """P(move) and P(lose) within a week from log odds (n, 2)."""
+    rates = np.exp(np.clip(odds, -30, 30))
+    rest = 1 / (1 + rates.sum(axis=-1))
+    return rates[..., 0] * rest, rates[..., 1] * rest
+
+
+def step_loss(odds: Floats, moved: Floats, lost: Floats) -> Floats:
+    """The log loss of each row's week: moved, lost or stayed."""
+    go, lose = chances(odds)
+    hit = np.where(moved > 0, go, np.where(lost > 0, lose, 1 - go - lose))
+    losses: Floats = -np.log(np.maximum(hit, 1e-12))
+    return losses
+
+
+def offsets(odds: Floats, moved: Floats, lost: Floats, prior: float = 0.5) -> Floats:
+    """The two offsets (move, lose) that fit these rows best, drawn towards 0."""
+    shift = np.zeros(2)
+    target = np.column_stack([moved, lost]).astype(np.float64)
+    for _ in range(20):
+        said = np.column_stack(chances(odds + shift))
+        slope = (target - said).sum(axis=0) - shift / prior**2
+        curvature = np.diag(said.sum(axis=0)) - said.T @ said + np.eye(2) / prior**2
+        step = np.clip(np.linalg.solve(curvature, slope), -1, 1)
+        shift = np.clip(shift + step, -3, 3)
+        if np.abs(step).max() < 1e-9:
+            break
+    return shift
+
+
+def destinations(panel: Panel, stages: int, weight: float = 3.0) -> Floats:
+    """Where moves lead, by stage: (S, S + 1), the last column is won. The next stage has `weight` imagined moves."""
+    counts = np.zeros((stages, stages + 1))
+    counts[np.arange(stages), np.arange(stages) + 1] = weight
+    rows = np.flatnonzero(panel.moved)
+    to = np.where(panel.outcome[rows] == WON, stages, panel.outcome[rows])
+    np.add.at(counts, (panel.stage[rows], to), 1.0)
+    return counts / counts.sum(axis=1, keepdims=True)
