@@ -17,7 +17,7 @@ from litestar.middleware import ASGIMiddleware
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 from redis.asyncio import Redis
 
-from service import relay, wire
+from service import observe, relay, wire
 from service.access import Actor
 from service.auth import Authentication, Gate, signing_key
 from service.db import Database, Tx
@@ -44,14 +44,16 @@ class Correlation(ASGIMiddleware):
             if message["type"] == "http.response.start":
                 message.setdefault("headers", [])
                 message["headers"] = [*message["headers"], (b"x-request-id", request_id.encode())]
-                elapsed = round((time.perf_counter() - started) * 1000, 1)
+                elapsed = time.perf_counter() - started
+                route = scope.get("path_template") or "unknown"
+                observe.REQUESTS.labels(scope["method"], route, message["status"]).observe(elapsed)
                 if message["status"] >= 500:
                     log.error(
                         "answered",
                         method=scope["method"],
                         path=scope["path"],
                         status=message["status"],
-                        ms=elapsed,
+                        ms=round(elapsed * 1000, 1),
                         request_id=request_id,
                     )
             await send(message)

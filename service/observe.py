@@ -5,7 +5,9 @@ import sys
 from typing import Any, TextIO
 
 import structlog
-from prometheus_client import Counter, Gauge, Histogram
+from prometheus_client import Counter, Gauge, Histogram, generate_latest
+
+from service.db import Database
 
 REQUESTS = Histogram(
     "sales_http_request_seconds",
@@ -13,16 +15,14 @@ REQUESTS = Histogram(
     ["method", "route", "status"],
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10),
 )
-JOBS = Histogram(
-    "sales_job_seconds",
-    "How long jobs run, by type and outcome.",
-    ["type", "outcome"],
-    buckets=(0.01, 0.05, 0.25, 1, 5, 30, 120, 600, 1800),
-)
-QUEUED = Gauge("sales_jobs_queued", "Jobs that are due and not yet taken.")
-SCORES = Counter("sales_scores_total", "Scores made, by model and tier.", ["model", "tier"])
-DELIVERIES = Counter("sales_webhook_deliveries_total", "Web hook attempts, by outcome.", ["outcome"])
+JOBS_DUE = Gauge("sales_jobs_due", "Jobs that are due and that no worker holds.")
+DELIVERIES_DUE = Gauge("sales_webhook_deliveries_due", "Web hook deliveries that are due and not yet made.")
 LOGGED = Counter("sales_log_lines_total", "Log lines, by level: a rise of errors is worth a look.", ["level"])
+
+_DUE = """
+SELECT (SELECT count(*) FROM jobs WHERE status IN ('queued', 'running') AND run_at <= now()
+            AND (lease_until IS NULL OR lease_until < now())),
+    (SELECT count(*) FROM deliveries WHERE status = 'pending' AND next_attempt_at <= now())"""
 
 LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 NOISY = ("asyncio", "alembic", "arq", "httpcore", "httpx", "urllib3", "uvicorn.access")
@@ -32,6 +32,14 @@ NOISY = ("asyncio", "alembic", "arq", "httpcore", "httpx", "urllib3", "uvicorn.a
 def _count(logger: Any, method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
     LOGGED.labels(event.get("level", method)).inc()
     return event
+
+
+async def metrics(database: Database) -> bytes:
+    """All metrics of this process, with those that only the database knows, in Prometheus' format."""
+    row = await database.fetchrow(_DUE)
+    JOBS_DUE.set(row[0])
+    DELIVERIES_DUE.set(row[1])
+    return generate_latest()
 
 
 def configure(level: str = "info", stream: TextIO = sys.stdout) -> None:

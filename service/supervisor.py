@@ -139,10 +139,12 @@ def _identify(pid: int) -> dict[str, Any] | None:
 
 def end_leftovers(home: Home) -> int:
     """Ends the children that a killed supervisor of this home left; returns how many there were."""
-    ended = 0
+    found = []
     for entry in home.read("children.json").get("children", []):
         with suppress(psutil.Error, ProcessLookupError, PermissionError):
-            if abs(psutil.Process(entry["pid"]).create_time() - entry["began"]) < 0.1:
-                os.killpg(entry["pid"], signal.SIGKILL)
-                ended += 1
-    return ended
+            process = psutil.Process(entry["pid"])
+            if abs(process.create_time() - entry["began"]) < 0.1:
+                os.killpg(process.pid, signal.SIGKILL)
+                found.append(process)
+    psutil.wait_procs(found, timeout=5)
+    return len(found)

@@ -38,8 +38,8 @@ def up() -> None:
     home = Home(settings.home)
     home.prepare()
     with _holding(home, settings):
-        _check_port(settings)
         end_leftovers(home)
+        _check_port(settings)
         began = time.monotonic()
         with running(settings) as (settings, servers):
             _say(f"PostgreSQL and Redis are up ({time.monotonic() - began:.1f} s)")
@@ -157,7 +157,8 @@ def _answers(port: int) -> bool:
 
 def _environment(settings: Settings) -> dict[str, str]:
     """Children get these very settings, and one thread each for linear algebra: the cores are few."""
-    return {"OMP_NUM_THREADS": "1", **os.environ, **settings.environment(), "PYTHONPATH": str(ROOT)}
+    path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+    return {"OMP_NUM_THREADS": "1", **os.environ, **settings.environment(), "PYTHONPATH": path}
 
 
 def _step(words: str, command: list[str], settings: Settings) -> None:

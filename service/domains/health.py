@@ -9,11 +9,11 @@ from alembic.script import ScriptDirectory
 from litestar import Request, Response, get
 from litestar.datastructures import State
 from litestar.di import NamedDependency
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from service import openapi
+from service import observe, openapi
 from service.db import Database
 from service.settings import Settings
 from service.wire import answer
@@ -28,7 +28,9 @@ _UNSCORED = """
 SELECT count(*) FROM opportunities t WHERE t.status = 'open' AND t.deleted_at IS NULL
     AND NOT EXISTS (SELECT 1 FROM current_scores s WHERE s.opportunity_id = t.id) /* access:opportunities */"""
 
-_UNINDEXED = "SELECT count(*) FROM chunks c WHERE NOT EXISTS (SELECT 1 FROM chunk_vectors v WHERE v.chunk_id = c.id)"
+_UNINDEXED = (
+    "SELECT count(*) FROM chunks c WHERE NOT EXISTS (SELECT 1 FROM chunk_vectors v WHERE v.chunk_id = c.id)"
+)
 
 
 class Part(msgspec.Struct, kw_only=True):
@@ -79,7 +81,10 @@ async def parts(database: Database, settings: Settings) -> dict[str, Part]:
         found["scores"] = await counted(database, _UNSCORED, "open deals have no score yet")
         found["search"] = await counted(database, _UNINDEXED, "chunks are not indexed yet")
         found["champion"] = Part(
-            ok=True, version=await database.fetchval("SELECT version::text FROM registry.champions WHERE model = 'win'")
+            ok=True,
+            version=await database.fetchval(
+                "SELECT version::text FROM registry.champions WHERE model = 'win'"
+            ),
         )
     return found
 
@@ -103,8 +108,8 @@ async def ready(database: NamedDependency[Database], settings: NamedDependency[S
 
 
 @get("/metrics", opt={"public": True})
-async def metrics() -> Response[bytes]:
-    return Response(content=generate_latest(), media_type=CONTENT_TYPE_LATEST)
+async def metrics(database: NamedDependency[Database]) -> Response[bytes]:
+    return Response(content=await observe.metrics(database), media_type=CONTENT_TYPE_LATEST)
 
 
 @get("/schema", opt={"public": True})
