@@ -18,7 +18,7 @@ import numpy as np
 import polars as pl
 
 from training.simulated import files, history, people, people_in_deals, truth
-from training.simulated.accounts import Accounts, found_accounts
+from training.simulated.accounts import Accounts, add_untouched, found_accounts
 from training.simulated.activities import CONNECTED, DONE, KIND, NO_OUTCOME, deal_activities
 from training.simulated.cards import BATTLE_CARDS, COMPETITORS
 from training.simulated.clock import DAY, Array, Clock, make_clock
@@ -50,12 +50,32 @@ class Company:
 
 
 def simulate(
-    deals: int, seed: int, until: date, *, leads: int | None = None, activity_effect: bool = True,
-    signal: bool = True, regime_change: bool = True, tracked: int = 2500,
+    deals: int,
+    seed: int,
+    until: date,
+    *,
+    leads: int | None = None,
+    activity_effect: bool = True,
+    signal: bool = True,
+    regime_change: bool = True,
+    tracked: int = 2500,
 ) -> Company:
     """Live the company's weeks. Mechanisms can be switched off; `tracked` bounds the deals whose states are kept."""
-    names = ("people", "accounts", "leads", "plan", "life", "tracked", "signatures", "activities", "notes",
-             "stakeholders", "lead_touches", "truth")
+    names = (
+        "people",
+        "accounts",
+        "leads",
+        "plan",
+        "life",
+        "tracked",
+        "signatures",
+        "activities",
+        "notes",
+        "stakeholders",
+        "lead_touches",
+        "truth",
+        "untouched",
+    )
     children = np.random.SeedSequence(seed).spawn(len(names))
     streams = {name: np.random.default_rng(child) for name, child in zip(names, children, strict=True)}
     clock = make_clock(until, QUARTERS)
@@ -63,8 +83,12 @@ def simulate(
     sellers = people.hire(clock, max(10, deals // 300), streams["people"])
     accounts = found_accounts(lead_count + deals, streams["accounts"])
     regime = clock.weeks - REGIME_WEEKS if regime_change else 10**6
-    attracted = attract(clock, lead_count, accounts, sellers, streams["leads"], signal=signal, regime_week=regime)
-    world = World(clock.quarter_end, clock.quarter_start, clock.holiday, regime, sellers.skill, activity_effect, signal)
+    attracted = attract(
+        clock, lead_count, accounts, sellers, streams["leads"], signal=signal, regime_week=regime
+    )
+    world = World(
+        clock.quarter_end, clock.quarter_start, clock.holiday, regime, sellers.skill, activity_effect, signal
+    )
     planned = plan_deals(clock, deals, attracted, len(COMPETITORS), streams["plan"])
     recent = np.flatnonzero(planned.at >= clock.start_of(max(0, clock.weeks - REGIME_WEEKS - 30)))
     kept = np.zeros(deals, bool)
@@ -80,8 +104,16 @@ def _champion_at_start(deals: Deals, life: Life) -> Array:
 
 
 def write(
-    folder: Path | str, deals: int = 3000, seed: int = 7, until: date | None = None, *, leads: int | None = None,
-    activity_effect: bool = True, signal: bool = True, regime_change: bool = True, landmarks: int = 600,
+    folder: Path | str,
+    deals: int = 3000,
+    seed: int = 7,
+    until: date | None = None,
+    *,
+    leads: int | None = None,
+    activity_effect: bool = True,
+    signal: bool = True,
+    regime_change: bool = True,
+    landmarks: int = 600,
     progress: Progress | None = None,
 ) -> dict[str, object]:
     """Write the company's files into `folder`; returns a summary (rows by file, rates, instants).
@@ -92,8 +124,15 @@ def write(
     say = progress or (lambda _: None)
     until = until or datetime.now(UTC).date() - timedelta(days=1)
     say("living the weeks")
-    company = simulate(deals, seed, until, leads=leads, activity_effect=activity_effect, signal=signal,
-                       regime_change=regime_change)
+    company = simulate(
+        deals,
+        seed,
+        until,
+        leads=leads,
+        activity_effect=activity_effect,
+        signal=signal,
+        regime_change=regime_change,
+    )
     say("writing the files")
     tables = tables_of(company)
     say("computing the truth")
@@ -113,26 +152,42 @@ def tables_of(company: Company) -> dict[str, pl.DataFrame]:
     """All files as tables."""
     clock, deals, accounts, sellers = company.clock, company.deals, company.accounts, company.sellers
     streams, leads = company.streams, company.leads
-    names = {"deal": files.ids("OPP", deals.count), "lead": files.ids("LEAD", leads.at.size),
-             "account": files.ids("ACC", accounts.count)}
+    names = {
+        "deal": files.ids("OPP", deals.count),
+        "lead": files.ids("LEAD", leads.at.size),
+        "account": files.ids("ACC", accounts.count),
+    }
     signatures = history.prepare_signatures(clock, deals, company.life, streams["signatures"])
     states = history.deal_history(clock, company.life)
     weeks = company.life.weeks.joined()
     done = deal_activities(clock, deals, sellers, weeks, streams["activities"])
     done = with_leads(done, last_days(clock, signatures, done), leads, clock, streams["lead_touches"])
-    taking_part = people_in_deals.stakeholders(clock, deals, weeks, company.champion_at_start, streams["stakeholders"])
+    taking_part = people_in_deals.stakeholders(
+        clock, deals, weeks, company.champion_at_start, streams["stakeholders"]
+    )
     people_in_deals.introduce(accounts, deals, taking_part)
+    first = int(clock.start_of(0))
+    add_untouched(accounts, first, clock.end, sellers.count, 0.06, streams["untouched"])
     closing = history.last_states(states)
     closing = {name: column[closing["stage"] >= WON] for name, column in closing.items()}
     on_deals = {name: column[done["deal"] >= 0] for name, column in done.items()}
-    notes, remarks = people_in_deals.notes(clock, deals, accounts, names, sellers, on_deals, closing, streams["notes"])
+    notes, remarks = people_in_deals.notes(
+        clock, deals, accounts, names, sellers, on_deals, closing, streams["notes"]
+    )
     statuses = history.lead_history(clock, leads)
-    mean = np.array([deals.amount[deals.state["segment"] == s].mean() for s in range(3)])
+    segment = deals.state["segment"]
+    share = np.bincount(segment, minlength=3) / deals.count
+    mean = np.bincount(segment, deals.amount, minlength=3) / np.maximum(np.bincount(segment, minlength=3), 1)
     cards = clock.start_of(np.linspace(1, clock.weeks - 4, len(BATTLE_CARDS)).astype(int)) + 9 * 3600
     return {
-        "teams": pl.DataFrame(sellers.teams), "users": pl.DataFrame(sellers.users, infer_schema_length=None),
-        "signins": pl.DataFrame(people.signins()), **files.catalogue(), "battle_cards": files.battle_cards(cards),
-        "quotas": pl.DataFrame(people.quotas(clock, sellers, deals.count / clock.weeks, mean), infer_schema_length=None),
+        "teams": pl.DataFrame(sellers.teams),
+        "users": pl.DataFrame(sellers.users, infer_schema_length=None),
+        "signins": pl.DataFrame(people.signins()),
+        **files.catalogue(),
+        "battle_cards": files.battle_cards(cards),
+        "quotas": pl.DataFrame(
+            people.quotas(clock, sellers, deals.count, share, mean), infer_schema_length=None
+        ),
         "accounts": files.accounts_table(accounts, clock.end, names["account"], sellers),
         "contacts": files.contacts_table(accounts, clock.end, names["account"]),
         "leads": files.leads_table(leads, accounts, names["lead"], sellers, clock.end),
@@ -141,7 +196,8 @@ def tables_of(company: Company) -> dict[str, pl.DataFrame]:
         "opportunity_history": files.deal_history_table(states, names, sellers, remarks),
         "lines": files.lines_table(deals, names),
         "stakeholders": people_in_deals.stakeholders_table(taking_part, deals, accounts, names),
-        "activities": files.activities_table(done, deals, leads, accounts, names, sellers), "notes": notes,
+        "activities": files.activities_table(done, deals, leads, accounts, names, sellers),
+        "notes": notes,
     }
 
 
@@ -155,19 +211,36 @@ def last_days(clock: Clock, signatures: Columns, done: Columns) -> Columns:
     occurred = clock.end - back
     talk = np.isin(kind, (KIND["call"], KIND["meeting"]))
     outcome = np.where(kind == KIND["call"], CONNECTED, np.where(kind == KIND["meeting"], 5, NO_OUTCOME))
-    return {"kind": kind, "deal": deal, "rep": owner, "occurred": occurred, "status": np.full(size, DONE),
-            "outcome": outcome, "health": np.ones(size), "at": occurred + 60, "duration": np.where(talk, 1800, 0)}
+    return {
+        "kind": kind,
+        "deal": deal,
+        "rep": owner,
+        "occurred": occurred,
+        "status": np.full(size, DONE),
+        "outcome": outcome,
+        "health": np.ones(size),
+        "at": occurred + 60,
+        "duration": np.where(talk, 1800, 0),
+    }
 
 
-def with_leads(done: Columns, extra: Columns, leads: Leads, clock: Clock, rng: np.random.Generator) -> Columns:
+def with_leads(
+    done: Columns, extra: Columns, leads: Leads, clock: Clock, rng: np.random.Generator
+) -> Columns:
     """Activities of deals, of the last days and of leads under each other."""
     touches = lead_touches(leads, clock.end, rng)
     size = touches["lead"].size
     kind = np.array([KIND["first_response"], KIND["inbound"], KIND["outbound"]])[touches["step"]]
     on_leads: Columns = {
-        "kind": kind, "deal": np.full(size, -1), "rep": leads.owner[touches["lead"]], "occurred": touches["occurred"],
-        "status": np.full(size, DONE), "outcome": np.where(touches["step"] == 0, CONNECTED, NO_OUTCOME),
-        "health": np.zeros(size), "at": touches["occurred"] + 30, "duration": np.where(touches["step"] == 0, 240, 0),
+        "kind": kind,
+        "deal": np.full(size, -1),
+        "rep": leads.owner[touches["lead"]],
+        "occurred": touches["occurred"],
+        "status": np.full(size, DONE),
+        "outcome": np.where(touches["step"] == 0, CONNECTED, NO_OUTCOME),
+        "health": np.zeros(size),
+        "at": touches["occurred"] + 30,
+        "duration": np.where(touches["step"] == 0, 240, 0),
     }
     on_leads = {name: column[on_leads["at"] < clock.end] for name, column in on_leads.items()}
     lead = touches["lead"][touches["occurred"] + 30 < clock.end]
@@ -182,12 +255,16 @@ def truth_of(company: Company, landmarks: int) -> dict[str, pl.DataFrame]:
     clock, world, deals, leads = company.clock, company.world, company.deals, company.leads
     rng, panel = company.streams["truth"], company.life.panel.joined()
     tables = {
-        "outcomes": truth.outcomes_table(clock, deals), "health": truth.health_table(clock, panel),
-        "action_effects": truth.effects_table(world.activity_effect), "leads": truth.leads_truth(leads, clock.end),
+        "outcomes": truth.outcomes_table(clock, deals),
+        "health": truth.health_table(clock, panel),
+        "action_effects": truth.effects_table(world.activity_effect),
+        "leads": truth.leads_truth(leads, clock.end),
     }
     if landmarks:
         marks = truth.sample_marks(clock, world, panel, landmarks, rng)
-        tables["landmarks"] = truth.landmarks_table(clock, world, deals, leads, company.sellers, panel, marks, rng)
+        tables["landmarks"] = truth.landmarks_table(
+            clock, world, deals, leads, company.sellers, panel, marks, rng
+        )
         few = marks[np.sort(rng.permutation(marks.size)[: max(20, landmarks // 4)])]
         tables["action_lifts"] = truth.lifts_table(clock, world, panel, few, rng)
     return tables
@@ -202,11 +279,15 @@ def summarise(
     won = deals.state["stage"] == WON
     weeks = (deals.closed_at - deals.at)[closed] / (7 * DAY)
     regime = company.world.regime_week
+    written = {**tables, **{f"truth/{name}": table for name, table in hidden.items()}}
     return {
-        "seed": seed, "first": clock.first.isoformat(), "until": clock.until.isoformat(),
+        "seed": seed,
+        "first": clock.first.isoformat(),
+        "until": clock.until.isoformat(),
         "regime_change": None if regime > 10**5 else (clock.first + timedelta(weeks=regime)).isoformat(),
-        "rows": {name: table.height for name, table in {**tables, **{f"truth/{name}": table for name, table in hidden.items()}}.items()},
-        "open_deals": int((~closed).sum()), "win_rate": round(float(won[closed].mean()), 4),
+        "rows": {name: table.height for name, table in written.items()},
+        "open_deals": int((~closed).sum()),
+        "win_rate": round(float(won[closed].mean()), 4),
         "cycle_weeks_median": round(float(np.median(weeks)), 2),
         "mechanisms": {"activity_effect": company.world.activity_effect, "signal": company.world.signal},
     }
@@ -226,11 +307,17 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--no-regime-change", action="store_true")
     chosen = parser.parse_args(arguments)
     summary = write(
-        chosen.out, chosen.deals, chosen.seed, chosen.until, leads=chosen.leads, landmarks=chosen.landmarks,
-        activity_effect=not chosen.no_activity_effect, signal=not chosen.no_signal,
+        chosen.out,
+        chosen.deals,
+        chosen.seed,
+        chosen.until,
+        leads=chosen.leads,
+        landmarks=chosen.landmarks,
+        activity_effect=not chosen.no_activity_effect,
+        signal=not chosen.no_signal,
         regime_change=not chosen.no_regime_change,
     )
-    print(json.dumps(summary))
+    sys.stdout.write(json.dumps(summary) + "\n")
     return 0
 
 

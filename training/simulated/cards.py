@@ -1,31 +1,63 @@
-"""The simulated company's competitors, battle cards and playbooks: texts as a sales team would write them."""
+"""The simulated company's competitors and battle cards: texts as a sales team would write them."""
 
 COMPETITORS: tuple[tuple[str, str, str, str, str], ...] = (
-    ("Stratowave", "Strato Wave|Stratowave Suite", "stratowave.example",
-     "Large partner network, strong brand with finance leaders, wide set of modules.",
-     "Long implementation, reporting needs consultants, price list is hard to read."),
-    ("Nimblebase", "Nimble Base|Nimblebase CRM", "nimblebase.example",
-     "Low price per seat, quick start, pleasant mobile app.",
-     "Few permissions, no audit trail, limits on automation runs."),
-    ("Corvid Analytics", "Corvid", "corvid.example",
-     "Beautiful dashboards, strong data science team, good community.",
-     "No workflow, every action needs another tool, expensive viewers."),
-    ("Halden Systems", "Halden|Halden Enterprise", "halden.example",
-     "Trusted in regulated industries, on-premise option, long references.",
-     "Old user interface, upgrades twice a year only, weak interfaces to cloud tools."),
-    ("Pipewright", "Pipe Wright", "pipewright.example",
-     "Hundreds of ready connectors, usage-based price, self-service trial.",
-     "Costs grow with volume, little support, no approval steps."),
-    ("Orbita", "Orbita One|OrbitaOne", "orbita.example",
-     "Bundle with office tools, single contract, deep discounts at year end.",
-     "Basic forecasting, slow support, roadmap depends on the suite."),
-    ("Tallyline", "Tally Line", "tallyline.example",
-     "Simple billing and quotes, well known by small firms, fair price.",
-     "No roles beyond admin and user, does not scale past 50 seats, no single sign-on."),
+    (
+        "Stratowave",
+        "Strato Wave|Stratowave Suite",
+        "stratowave.example",
+        "Large partner network, strong brand with finance leaders, wide set of modules.",
+        "Long implementation, reporting needs consultants, price list is hard to read.",
+    ),
+    (
+        "Nimblebase",
+        "Nimble Base|Nimblebase CRM",
+        "nimblebase.example",
+        "Low price per seat, quick start, pleasant mobile app.",
+        "Few permissions, no audit trail, limits on automation runs.",
+    ),
+    (
+        "Corvid Analytics",
+        "Corvid",
+        "corvid.example",
+        "Beautiful dashboards, strong data science team, good community.",
+        "No workflow, every action needs another tool, expensive viewers.",
+    ),
+    (
+        "Halden Systems",
+        "Halden|Halden Enterprise",
+        "halden.example",
+        "Trusted in regulated industries, on-premise option, long references.",
+        "Old user interface, upgrades twice a year only, weak interfaces to cloud tools.",
+    ),
+    (
+        "Pipewright",
+        "Pipe Wright",
+        "pipewright.example",
+        "Hundreds of ready connectors, usage-based price, self-service trial.",
+        "Costs grow with volume, little support, no approval steps.",
+    ),
+    (
+        "Orbita",
+        "Orbita One|OrbitaOne",
+        "orbita.example",
+        "Bundle with office tools, single contract, deep discounts at year end.",
+        "Basic forecasting, slow support, roadmap depends on the suite.",
+    ),
+    (
+        "Tallyline",
+        "Tally Line",
+        "tallyline.example",
+        "Simple billing and quotes, well known by small firms, fair price.",
+        "No roles beyond admin and user, does not scale past 50 seats, no single sign-on.",
+    ),
 )
 
 BATTLE_CARDS: tuple[tuple[int, str, str, str], ...] = (
-    (0, "Stratowave: time to value", "implementation|time_to_value|enterprise", """# Stratowave: time to value
+    (
+        0,
+        "Stratowave: time to value",
+        "implementation|time_to_value|enterprise",
+        """# Stratowave: time to value
 
 **When you hear** "Stratowave has everything in one suite".
 
@@ -44,8 +76,13 @@ data model, so reporting across modules needs consultants.
 
 ## Trap to set
 Ask Stratowave to show a change of a report by an end user, live, without a consultant.
-"""),
-    (0, "Stratowave: price and total cost", "price|procurement|total_cost", """# Stratowave: price and total cost
+""",
+    ),
+    (
+        0,
+        "Stratowave: price and total cost",
+        "price|procurement|total_cost",
+        """# Stratowave: price and total cost
 
 **When you hear** "their licence is only slightly more expensive".
 
@@ -62,8 +99,13 @@ numbers. Discounts that look large (30 % and more) usually apply to the first ye
 
 ## Objection: "Procurement has a framework contract with them"
 Ask for the modules it covers. Workflow and embedded analytics are normally not included.
-"""),
-    (1, "Nimblebase: outgrowing the low price", "price|smb|growth", """# Nimblebase: outgrowing the low price
+""",
+    ),
+    (
+        1,
+        "Nimblebase: outgrowing the low price",
+        "price|smb|growth",
+        """# Nimblebase: outgrowing the low price
 
 **When you hear** "Nimblebase costs half of it".
 
@@ -81,8 +123,13 @@ free of charge for annual contracts of more than 30 seats.
 
 ## Do not
 Enter a price war under 10 seats. Qualify out early and stay in touch.
-"""),
-    (1, "Nimblebase: security review", "security|single_sign_on|audit", """# Nimblebase: security review
+""",
+    ),
+    (
+        1,
+        "Nimblebase: security review",
+        "security|single_sign_on|audit",
+        """# Nimblebase: security review
 
 **When you hear** "IT has to look at both tools".
 
@@ -94,9 +141,13 @@ Enter a price war under 10 seats. Qualify out early and stay in touch.
 1. Send our security pack *before* the questionnaire arrives; it answers 160 of the usual 180 questions.
 2. Offer a call between their security manager and ours within 48 hours.
 3. Ask IT to write the must-have list; roles, logs and residency are on nearly every one.
-"""),
-    (2, "Corvid Analytics: dashboards without action", "analytics|integration|workflow",
-     """# Corvid Analytics: dashboards without action
+""",
+    ),
+    (
+        2,
+        "Corvid Analytics: dashboards without action",
+        "analytics|integration|workflow",
+        """# Corvid Analytics: dashboards without action
 
 **When you hear** "Corvid's charts are better".
 
@@ -113,8 +164,13 @@ recorded?"* With Corvid the answer is e-mail. With Relay the same figure starts 
 
 ## Demo
 Show Insights and Flows in one story: threshold, alert, approval, result on the same page.
-"""),
-    (2, "Corvid Analytics: embedded analytics", "analytics|embedded|product", """# Corvid Analytics: embedded analytics
+""",
+    ),
+    (
+        2,
+        "Corvid Analytics: embedded analytics",
+        "analytics|embedded|product",
+        """# Corvid Analytics: embedded analytics
 
 **When you hear** "we want charts inside our own product".
 
@@ -130,9 +186,13 @@ Show Insights and Flows in one story: threshold, alert, approval, result on the 
 - Who is liable if one tenant sees another's data?
 
 Bring our solutions architect to the second meeting; the technical evaluator decides this one.
-"""),
-    (3, "Halden Systems: modern cloud for regulated firms", "security|compliance|on_premise",
-     """# Halden Systems: modern cloud for regulated firms
+""",
+    ),
+    (
+        3,
+        "Halden Systems: modern cloud for regulated firms",
+        "security|compliance|on_premise",
+        """# Halden Systems: modern cloud for regulated firms
 
 **When you hear** "we must stay on premise".
 
@@ -149,9 +209,13 @@ demo: usability decides when compliance is a draw.
 
 ## When to walk away
 A written on-premise requirement of the regulator. Disqualify and note the renewal date.
-"""),
-    (3, "Halden Systems: migration from a legacy installation", "migration|integration|renewal",
-     """# Halden Systems: migration from a legacy installation
+""",
+    ),
+    (
+        3,
+        "Halden Systems: migration from a legacy installation",
+        "migration|integration|renewal",
+        """# Halden Systems: migration from a legacy installation
 
 **When you hear** "moving our history is too risky".
 
@@ -166,8 +230,13 @@ Our migration team moved 31 Halden installations. Median: six weeks; none was ro
 ## Timing
 Halden contracts renew yearly with three months' notice. Ask for the date and build the mutual action plan backwards
 from it.
-"""),
-    (4, "Pipewright: cost that grows with volume", "price|integration|usage", """# Pipewright: cost that grows with volume
+""",
+    ),
+    (
+        4,
+        "Pipewright: cost that grows with volume",
+        "price|integration|usage",
+        """# Pipewright: cost that grows with volume
 
 **When you hear** "we only pay for what we use".
 
@@ -181,8 +250,13 @@ passes our flat price; most mid-market customers reach that in the second year.
 
 ## Play
 Offer Relay Connect with the three connectors they need first, and a price lock for two years.
-"""),
-    (4, "Pipewright: reliability and support", "integration|support|reliability", """# Pipewright: reliability and support
+""",
+    ),
+    (
+        4,
+        "Pipewright: reliability and support",
+        "integration|support|reliability",
+        """# Pipewright: reliability and support
 
 **When you hear** "their trial worked in an hour".
 
@@ -197,8 +271,13 @@ on purpose.
 ## References
 Two retail customers keep Pipewright for marketing lists and use Relay Connect for orders. Co-existence is a fine
 first step; do not insist on replacing it.
-"""),
-    (5, "Orbita: the bundle that looks free", "price|bundle|procurement", """# Orbita: the bundle that looks free
+""",
+    ),
+    (
+        5,
+        "Orbita: the bundle that looks free",
+        "price|bundle|procurement",
+        """# Orbita: the bundle that looks free
 
 **When you hear** "we already have Orbita in our office contract".
 
@@ -215,8 +294,13 @@ Do not discount against zero. Tie the price to a result: pay the second half whe
 ## Whom to win
 The operations director feels the pain; procurement does not. Get an executive sponsor meeting before the year-end
 renewal.
-"""),
-    (5, "Orbita: year-end discounts", "discount|timing|negotiation", """# Orbita: year-end discounts
+""",
+    ),
+    (
+        5,
+        "Orbita: year-end discounts",
+        "discount|timing|negotiation",
+        """# Orbita: year-end discounts
 
 **When you hear** "Orbita offers 50 % if we sign this month".
 
@@ -230,8 +314,13 @@ Their fiscal year ends in December. The discount is for the first year; the list
 
 ## Warning sign
 If only procurement talks to us, we are the comparison offer. Ask for a meeting with the decision maker or step back.
-"""),
-    (6, "Tallyline: when small firms grow", "smb|growth|roles", """# Tallyline: when small firms grow
+""",
+    ),
+    (
+        6,
+        "Tallyline: when small firms grow",
+        "smb|growth|roles",
+        """# Tallyline: when small firms grow
 
 **When you hear** "Tallyline does invoices and quotes, that is enough".
 
@@ -245,8 +334,13 @@ Below 15 people with one process they may be right: stay friendly and come back 
 
 ## Offer
 Relay Platform Essential with Flows: start with approvals, keep Tallyline for invoices through Relay Connect.
-"""),
-    (6, "Tallyline: ease of use", "usability|smb|training", """# Tallyline: ease of use
+""",
+    ),
+    (
+        6,
+        "Tallyline: ease of use",
+        "usability|smb|training",
+        """# Tallyline: ease of use
 
 **When you hear** "our people know Tallyline, anything else is too complicated".
 
@@ -258,58 +352,15 @@ Let an end user build an approval during the demo. It takes six minutes without 
 
 ## Proof
 A retailer with 40 part-time staff trained everyone in one hour. Offer the onboarding package with a usage goal.
-"""),
-    (0, "Stratowave: draft for healthcare", "healthcare|draft", """# Stratowave: draft for healthcare
+""",
+    ),
+    (
+        0,
+        "Stratowave: draft for healthcare",
+        "healthcare|draft",
+        """# Stratowave: draft for healthcare
 
 Collecting material: two hospital groups asked about consent records and patient data. Needs review by legal before use.
-"""),
+""",
+    ),
 )
-
-Step = tuple[str, str, str, int]
-PLAYBOOKS: tuple[tuple[str, str, str, list[dict[str, object]], tuple[Step, ...]], ...] = (
-    ("Open the door", "First contact with a new prospect.", "prospecting", [], (
-        ("call", "Call the contact", "Ask what triggered the interest and who else feels the problem.", 1),
-        ("email", "Send a one-page summary", "Three lines: the problem, a similar firm, a proposed date.", 2),
-        ("meeting", "Hold a discovery meeting", "Budget, need, time line, decision process.", 7),
-        ("disqualify", "Qualify out when there is no need", "Better an early no than a late one.", 21),
-    )),
-    ("Discover and qualify", "Make sure that there is a need, a budget and a person.", "qualification", [], (
-        ("demo", "Show the one story that matters", "Use their own case; invite an end user.", 5),
-        ("add_stakeholder", "Win a second contact", "Deals with one contact only are lost twice as often.", 7),
-        ("call", "Confirm success criteria", "Write them down and send them back.", 10),
-        ("correct_close_date", "Set an honest close date", "Work backwards from their go-live.", 10),
-    )),
-    ("Propose with substance", "From requirements to a proposal that can be signed.", "proposal", [], (
-        ("send_proposal", "Send the proposal", "Price, scope, plan on four pages.", 3),
-        ("meeting", "Walk through it together", "Never send a proposal without a date to discuss it.", 5),
-        ("mutual_action_plan", "Agree the plan to go-live", "Names and dates on both sides.", 10),
-        ("send_battle_card", "Answer the competitor", "Use the card when a rival is named.", 4),
-    )),
-    ("Bring it home", "Negotiation without giving away the price.", "negotiation", [], (
-        ("mutual_action_plan", "Check the plan's dates", "Legal, security and procurement each need a date.", 2),
-        ("executive_sponsor", "Bring executives together", "Half an hour between sponsors opens doors.", 5),
-        ("offer", "Offer within policy", "Give in exchange for something: term, reference, start date.", 7),
-        ("call", "Final call to sign", "Ask for the signature.", 3),
-    )),
-    ("Wake a silent deal", "When nobody has answered for two weeks.", "qualification",
-     [{"field": "last_activity_at", "op": "lt", "value": "-14d"}], (
-        ("re_engage", "Ask an honest question", "Is it still a priority this quarter?", 1),
-        ("call", "Call another contact", "Someone else may know what happened.", 3),
-        ("correct_close_date", "Move the close date", "An honest date helps everyone.", 5),
-        ("disqualify", "Close it when nobody answers", "After three tries in three weeks.", 21),
-    )),
-    ("Large deal, executive attention", "For deals above 100,000.", "proposal",
-     [{"field": "amount", "op": "ge", "value": 100000}], (
-        ("executive_sponsor", "Plan the sponsor meeting", "Agree message and ask beforehand.", 7),
-        ("add_stakeholder", "Map the buying committee", "Economic buyer, champion, security, procurement.", 7),
-        ("mutual_action_plan", "Write the mutual plan", "Shared document with owners.", 10),
-        ("hand_over", "Involve an enterprise colleague", "When the deal outgrows the team.", 14),
-    )),
-    ("Renew and expand", "Existing customers whose contract ends soon.", "prospecting",
-     [{"field": "type", "op": "in", "value": ["renewal", "expansion"]}], (
-        ("meeting", "Review the results of the year", "Bring usage figures.", 7),
-        ("add_stakeholder", "Meet the new people", "Sponsors change more often than contracts.", 10),
-        ("offer", "Offer a longer term", "Two years for a fixed price.", 20),
-    )),
-)
-"""Name, description, stage, criteria, steps (action, title, body, due days)."""

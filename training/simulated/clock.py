@@ -70,11 +70,11 @@ def make_clock(until: date, quarters: int) -> Clock:
     first = begin + timedelta(days=(7 - begin.weekday()) % 7)
     weeks = (until - first).days // 7 + 1
     mondays = [first + timedelta(weeks=w) for w in range(weeks + HORIZON)]
-    friday = [monday + timedelta(days=4) for monday in mondays]
-    left = np.array([(shift_quarter(quarter_of(day), 1) - day).days for day in friday])
-    into = np.array([(day - quarter_of(day)).days for day in friday])
-    holiday = np.array([(d.month == 12 and d.day > 22) or (d.month == 1 and d.day < 4) for d in friday])
-    season = np.array([_season(day) for day in friday])
+    fridays = [monday + timedelta(days=4) for monday in mondays]
+    left = np.array([(shift_quarter(quarter_of(day), 1) - day).days for day in fridays])
+    into = np.array([(day - quarter_of(day)).days for day in fridays])
+    holiday = np.array([(d.month == 12 and d.day > 22) or (d.month == 1 and d.day < 4) for d in fridays])
+    season = np.array([_season(day) for day in fridays])
     return Clock(first, until, weeks, left <= 21, into < 18, holiday, season)
 
 
@@ -87,11 +87,21 @@ def _season(day: date) -> float:
 
 def working_instants(rng: np.random.Generator, monday: Array, last_day: int = 5) -> Array:
     """One instant in working hours of each given week; one in eight falls on a full quarter of an hour."""
-    day = rng.integers(0, last_day, monday.shape[0])
-    second = rng.integers(OPENING, CLOSING, monday.shape[0])
-    round_hour = rng.random(monday.shape[0]) < 0.125
-    second = np.where(round_hour, second // 900 * 900, second)
-    return np.asarray(monday + day * DAY + second)
+    day = rng.integers(0, last_day, monday.size)
+    second = rng.integers(OPENING, CLOSING, monday.size)
+    round_hour = rng.random(monday.size) < 0.125
+    return np.asarray(monday + day * DAY + np.where(round_hour, second // 900 * 900, second))
+
+
+def next_working(instants: Array, rng: np.random.Generator) -> Array:
+    """The same instants when they lie in working hours, otherwise early on the next working day."""
+    second, day = instants % DAY, instants // DAY
+    weekday = (day + 3) % 7
+    late = (second > CLOSING) | (weekday > 4)
+    shift = np.where(late, np.where(weekday >= 4, 7 - weekday, 1), 0)
+    early = OPENING + rng.integers(0, 5400, instants.size)
+    outside = late | (second < OPENING)
+    return np.where(outside, (day + shift) * DAY + early, instants)
 
 
 def rfc3339(instants: Array) -> Array:

@@ -19,8 +19,13 @@ SOURCE_EFFECT = np.array([-0.05, 0.1, 0.35, -0.1, 0.25, -0.3, -0.1, 0.0])
 MAIN_PRODUCT = np.array([[0, 3, 6], [1, 4, 6], [2, 5, 7]])
 SERVICE_LINE = np.array([8, 9, 10])
 DISCOUNTS = np.array([0.0, 5.0, 10.0, 15.0, 20.0, 25.0])
-DISCOUNT_ODDS = np.array([[0.55, 0.2, 0.15, 0.06, 0.03, 0.01], [0.35, 0.2, 0.22, 0.12, 0.08, 0.03],
-                          [0.2, 0.15, 0.25, 0.2, 0.13, 0.07]])
+DISCOUNT_ODDS = np.array(
+    [
+        [0.55, 0.2, 0.15, 0.06, 0.03, 0.01],
+        [0.35, 0.2, 0.22, 0.12, 0.08, 0.03],
+        [0.2, 0.15, 0.25, 0.2, 0.13, 0.07],
+    ]
+)
 UP, DOWN = 0.85, 1.9
 """How strongly what is visible at creation shifts the log odds to advance, and to be lost."""
 MEAN, START = 0.10, 0.50
@@ -51,32 +56,63 @@ class Deals:
     @property
     def count(self) -> int:
         """How many deals there are."""
-        return int(self.at.shape[0])
+        return int(self.at.size)
 
 
 def plan_deals(clock: Clock, count: int, leads: Leads, rivals: int, rng: np.random.Generator) -> Deals:
     """Fix the arrival of `count` deals (converted leads, and the rest found by reps), and allot their columns."""
     converted = np.flatnonzero((leads.converted_at > 0) & (leads.converted_at < clock.end))
     converted = converted[: count // 2]
-    direct = arrival_instants(clock, count - converted.shape[0], rng)
+    direct = arrival_instants(clock, count - converted.size, rng)
     at = np.concatenate([leads.converted_at[converted], direct])
-    lead = np.concatenate([converted, np.full(direct.shape[0], -1)])
+    lead = np.concatenate([converted, np.full(direct.size, -1)])
     order = np.lexsort((lead, at))
     zero = np.zeros(count, int)
-    names = ("stage", "stage_weeks", "segment", "family", "rep", "champion", "rival", "silence",
-             "executive_sponsor", "send_proposal", "mutual_action_plan", "offer")
+    names = (
+        "stage",
+        "stage_weeks",
+        "segment",
+        "family",
+        "rep",
+        "champion",
+        "rival",
+        "silence",
+        "executive_sponsor",
+        "send_proposal",
+        "mutual_action_plan",
+        "offer",
+    )
     state: Columns = {name: zero.copy() for name in names}
     state.update({name: np.zeros(count) for name in ("health", "mean", "advance", "lose", "effort", "plays")})
     has_rival = rng.random(count) < 0.45
     return Deals(
-        at[order], lead[order], zero - 1, zero - 1, zero.copy(), zero.copy(), np.where(has_rival, 1, 0),
-        np.where(has_rival, rng.integers(0, rivals, count), -1), np.zeros(count), np.full((count, 3), -1),
-        np.zeros((count, 3), int), np.zeros(count), zero.copy(), np.zeros(count, np.int64), state,
+        at[order],
+        lead[order],
+        zero - 1,
+        zero - 1,
+        zero.copy(),
+        zero.copy(),
+        np.where(has_rival, 1, 0),
+        np.where(has_rival, rng.integers(0, rivals, count), -1),
+        np.zeros(count),
+        np.full((count, 3), -1),
+        np.zeros((count, 3), int),
+        np.zeros(count),
+        zero.copy(),
+        np.zeros(count, np.int64),
+        state,
     )
 
 
 def open_deals(
-    clock: Clock, deals: Deals, rows: Array, accounts: Accounts, sellers: Sellers, leads: Leads, *, signal: bool,
+    clock: Clock,
+    deals: Deals,
+    rows: Array,
+    accounts: Accounts,
+    sellers: Sellers,
+    leads: Leads,
+    *,
+    signal: bool,
     rng: np.random.Generator,
 ) -> None:
     """Give the deals that arrive this week (`rows`) their account, owner, lines and hidden start."""
@@ -101,10 +137,10 @@ def _choose_account(
 ) -> None:
     """Converted leads bring their own firm; others are customers, known firms or new ones."""
     lead, at = deals.lead[rows], deals.at[rows]
-    draw, pick = rng.random(rows.shape[0]), rng.random(rows.shape[0])
+    draw, pick = rng.random(rows.size), rng.random(rows.size)
     customers = np.flatnonzero((accounts.customer_at > 0) & (accounts.customer_at < at[0] - 30 * DAY))
     known = np.flatnonzero((accounts.at > 0) & (accounts.at < at[0]))
-    fresh = leads.at.shape[0] + rows
+    fresh = leads.at.size + rows
     account = np.where(lead >= 0, lead, fresh)
     if known.size:
         account = np.where((lead < 0) & (draw < 0.12), known[(pick * known.size).astype(int)], account)
@@ -112,9 +148,9 @@ def _choose_account(
     if customers.size:
         account = np.where(is_customer, customers[(pick * customers.size).astype(int)], account)
     deals.account[rows] = account
-    deals.kind[rows] = np.where(is_customer, np.where(rng.random(rows.shape[0]) < 0.4, RENEWAL, EXPANSION), 0)
+    deals.kind[rows] = np.where(is_customer, np.where(rng.random(rows.size) < 0.4, RENEWAL, EXPANSION), 0)
     first = accounts.at[account] == 0
-    earlier = np.where((lead < 0) & (rng.random(rows.shape[0]) < 0.4), rng.integers(1, 20, rows.shape[0]), 0)
+    earlier = np.where((lead < 0) & (rng.random(rows.size) < 0.4), rng.integers(1, 20, rows.size), 0)
     begin = np.maximum(at - earlier * DAY, deals.at[0] - DAY)
     np.minimum.at(accounts.at, account[first], np.int64(2**62))
     accounts.at[account[first]] = begin[first]
@@ -123,17 +159,17 @@ def _choose_account(
 
 def _source(deals: Deals, rows: Array, leads: Leads, rng: np.random.Generator) -> Array:
     lead = deals.lead[rows]
-    own = rng.choice([5, 4, 2, 3], rows.shape[0], p=[0.55, 0.18, 0.17, 0.10])
+    own = rng.choice([5, 4, 2, 3], rows.size, p=[0.55, 0.18, 0.17, 0.10])
     source = np.where(lead >= 0, leads.channel[np.maximum(lead, 0)], own)
     return np.where(deals.kind[rows] == NEW_BUSINESS, source, OTHER_SOURCE)
 
 
 def _price(deals: Deals, rows: Array, segment: Array, rng: np.random.Generator) -> None:
     """Lines: a main product, at times a second one and a service; the amount is their sum after discount."""
-    count = rows.shape[0]
+    count = rows.size
     family = (rng.random(count)[:, None] > np.array([0.45, 0.75])).sum(axis=1)
     deals.state["segment"][rows], deals.state["family"][rows] = segment, family
-    seats = np.exp(rng.normal(np.array([2.9, 4.0, 5.1])[segment], 0.55))
+    seats = np.exp(rng.normal(np.array([2.95, 4.0, 4.75])[segment], 0.45))
     seats = np.maximum(np.round(seats * np.array([1.0, 0.6, 0.55])[deals.kind[rows]]), 2).astype(int)
     other = (family + rng.integers(1, 3, count)) % 3
     second, service = rng.random(count) < 0.22, rng.random(count) < 0.35
@@ -159,18 +195,23 @@ def snap(days: Array, rng: np.random.Generator) -> Array:
     """Move two in five days to the end of their month, and weekends to Fridays."""
     month = days.astype("datetime64[D]").astype("datetime64[M]")
     month_end = ((month + 1).astype("datetime64[D]") - 1).astype(int)
-    moved = np.where(rng.random(days.shape[0]) < 0.4, month_end, days)
+    moved = np.where(rng.random(days.size) < 0.4, month_end, days)
     weekday = (moved + 3) % 7
     return np.asarray(moved - np.maximum(weekday - 4, 0))
 
 
 def _hidden_start(
-    deals: Deals, rows: Array, segment: Array, sellers: Sellers, leads: Leads, signal: bool,
+    deals: Deals,
+    rows: Array,
+    segment: Array,
+    sellers: Sellers,
+    leads: Leads,
+    signal: bool,
     rng: np.random.Generator,
 ) -> None:
     """Initial health and the fixed shifts of the odds to advance and to be lost."""
-    count, state = rows.shape[0], deals.state
-    size = np.log(deals.amount[rows]) - np.array([8.9, 10.2, 11.6])[segment]
+    count, state = rows.size, deals.state
+    size = np.log(deals.amount[rows]) - np.array([8.9, 10.2, 11.3])[segment]
     discount = deals.discount[rows] / 100
     kind = np.array([0.0, 0.35, 0.65])[deals.kind[rows]]
     fit = FIT[segment, state["family"][rows]] + SOURCE_EFFECT[deals.source[rows]] + kind

@@ -36,14 +36,42 @@ CALLS = np.array([0.5, 0.4, 0.3, 0.4])
 MEETINGS = np.array([0.13, 0.22, 0.22, 0.26])
 INBOUND_HEALTH, MEETING_HEALTH = 1.25, 0.90
 
-ACTIONS = ("call", "email", "meeting", "demo", "executive_sponsor", "add_stakeholder", "send_battle_card",
-           "send_proposal", "mutual_action_plan", "re_engage", "offer")
+ACTIONS = (
+    "call",
+    "email",
+    "meeting",
+    "demo",
+    "executive_sponsor",
+    "add_stakeholder",
+    "send_battle_card",
+    "send_proposal",
+    "mutual_action_plan",
+    "re_engage",
+    "offer",
+)
 """Actions with an effect on health, in the order of the columns of effects."""
 ONCE = ("executive_sponsor", "send_proposal", "mutual_action_plan", "offer")
 
-STATE = ("stage", "health", "mean", "stage_weeks", "segment", "family", "advance", "lose", "rep", "effort",
-         "champion", "rival", "silence", "executive_sponsor", "send_proposal", "mutual_action_plan", "offer",
-         "plays")
+STATE = (
+    "stage",
+    "health",
+    "mean",
+    "stage_weeks",
+    "segment",
+    "family",
+    "advance",
+    "lose",
+    "rep",
+    "effort",
+    "champion",
+    "rival",
+    "silence",
+    "executive_sponsor",
+    "send_proposal",
+    "mutual_action_plan",
+    "offer",
+    "plays",
+)
 
 
 @dataclass(frozen=True)
@@ -72,7 +100,7 @@ def hazards(world: World, state: Columns, week: Array) -> Columns:
     advance = advance + np.where(age < 1, -0.5, 0.0)
     lose = LOSE[stage] + np.where(after, REGIME_LOSE, 0.0) + AGEING * np.clip(age - 1, 0, 14)
     closing = stage == NEGOTIATION
-    advance = advance + closing * (0.75 * world.quarter_end[week] - 0.35 * world.quarter_start[week])
+    advance = advance + closing * (1.15 * world.quarter_end[week] - 0.35 * world.quarter_start[week])
     advance = advance - 1.2 * world.holiday[week]
     lose = lose - 0.8 * world.holiday[week]
     if world.signal:
@@ -97,7 +125,7 @@ def _visible_terms(world: World, state: Columns) -> tuple[Array, Array]:
 def activity_rates(world: World, state: Columns, week: Array) -> Columns:
     """Expected activity of the week given the health: counts per week, and chances of an answer."""
     stage, calm = state["stage"], np.where(world.holiday[week], 0.25, 1.0)
-    health = np.clip(state["health"], -3.5, 3.0) if world.signal else np.zeros(stage.shape[0])
+    health = np.clip(state["health"], -3.5, 3.0) if world.signal else np.zeros(stage.size)
     return {
         "inbound": INBOUND[stage] * calm * np.exp(INBOUND_HEALTH * health),
         "meetings": MEETINGS[stage] * calm * state["effort"] * np.exp(MEETING_HEALTH * health),
@@ -117,7 +145,7 @@ def live_week(world: World, state: Columns, week: Array, rng: np.random.Generato
     `week` counts from the first Monday, one value per row. In the answer `move` is +1 advance, −1 lost, 2 skipped a
     stage, −2 back, 0 stayed; counts of activity and the actions taken stand under their names.
     """
-    size = week.shape[0]
+    size = week.size
     rates = activity_rates(world, state, week)
     seen: Columns = {
         "inbound": rng.poisson(rates["inbound"]),
@@ -130,7 +158,7 @@ def live_week(world: World, state: Columns, week: Array, rng: np.random.Generato
     seen["champion_left"] = (state["champion"] > 0) & (rng.random(size) < 0.007)
     seen["push"] = health_effect(world, state, seen)
     seen["move"] = _moves(hazards(world, state, week), state["stage"], rng)
-    settle(world, state, seen, rng.standard_normal(size))
+    settle(world, state, seen, np.asarray(rng.standard_normal(size)))
     return seen
 
 
@@ -138,7 +166,7 @@ def _actions(state: Columns, seen: Columns, rng: np.random.Generator) -> Columns
     """The rep's special moves of the week: chosen by stage, segment, silence and habit, never by hidden health."""
     stage, effort, plays = state["stage"], state["effort"], state["plays"]
     enterprise, rival = state["segment"] == ENTERPRISE, state["rival"] > 0
-    none = np.zeros(stage.shape[0])
+    none = np.zeros(stage.size)
     chance = {
         "demo": np.where((stage == QUALIFICATION) | (stage == PROPOSAL), 0.40, 0.06) * (seen["held"] > 0),
         "executive_sponsor": np.where(enterprise, 0.05, 0.012) * (stage >= QUALIFICATION) * effort * plays,
@@ -149,7 +177,7 @@ def _actions(state: Columns, seen: Columns, rng: np.random.Generator) -> Columns
         "re_engage": np.where(state["silence"] >= 2, 0.22, none) * effort * plays,
         "offer": np.array([0.0, 0.0, 0.02, 0.06])[stage],
     }
-    taken = {name: rng.random(stage.shape[0]) < value for name, value in chance.items()}
+    taken = {name: rng.random(stage.size) < value for name, value in chance.items()}
     for name in ONCE:
         taken[name] &= state[name] == 0
     return taken
@@ -161,7 +189,9 @@ def health_effect(world: World, state: Columns, seen: Columns) -> Array:
     if not world.activity_effect:
         return np.asarray(shock)
     effects = action_effects(state)
-    total = effects["call"] * np.minimum(seen["connected"], 2) + effects["meeting"] * np.minimum(seen["held"], 2)
+    total = effects["call"] * np.minimum(seen["connected"], 2) + effects["meeting"] * np.minimum(
+        seen["held"], 2
+    )
     for name in ("demo", *ONCE, "add_stakeholder", "send_battle_card", "re_engage"):
         total = total + effects[name] * seen[name]
     return np.asarray(0.8 * np.tanh(total / 0.8) + shock)
@@ -171,7 +201,7 @@ def action_effects(state: Columns) -> Columns:
     """The true effect of each action on health, were it taken now: uneven by stage, segment, rival and silence."""
     stage, segment = state["stage"], state["segment"]
     large, small = segment == ENTERPRISE, segment == SMB
-    one = np.ones(stage.shape[0])
+    one = np.ones(stage.size)
     return {
         "call": np.where(small, 0.14, 0.04),
         "email": 0.0 * one,
@@ -189,7 +219,7 @@ def action_effects(state: Columns) -> Columns:
 
 def _moves(chances: Columns, stage: Array, rng: np.random.Generator) -> Array:
     """Draw the week's transition; one advance in twelve before the proposal skips a stage."""
-    draw, skip = rng.random(stage.shape[0]), rng.random(stage.shape[0])
+    draw, skip = rng.random(stage.size), rng.random(stage.size)
     lost = chances["advance"] + chances["lose"]
     move = np.where(draw < chances["advance"], 1, np.where(draw < lost, -1, 0))
     slips = (draw >= lost) & (draw < lost + chances["back"]) & (stage > PROSPECTING)
@@ -207,6 +237,7 @@ def settle(world: World, state: Columns, seen: Columns, noise: Array) -> None:
     state["stage_weeks"] = np.where(move == 0, state["stage_weeks"] + 1, 0)
     quiet = (seen["inbound"] == 0) & (seen["held"] == 0) & (seen["connected"] == 0)
     state["silence"] = np.where(quiet, state["silence"] + 1, 0)
-    state["champion"] = np.where(seen["champion_left"], 0, np.maximum(state["champion"], seen["add_stakeholder"]))
+    won_over = seen["add_stakeholder"] if world.activity_effect else 0
+    state["champion"] = np.where(seen["champion_left"], 0, np.maximum(state["champion"], won_over))
     for name in ONCE:
         state[name] = np.maximum(state[name], seen[name])

@@ -7,7 +7,7 @@ import polars as pl
 
 from training.simulated.accounts import CONTACTS, Accounts
 from training.simulated.activities import KIND, KINDS, OUTCOME, STATUS, TYPES
-from training.simulated.cards import BATTLE_CARDS, COMPETITORS, PLAYBOOKS
+from training.simulated.cards import BATTLE_CARDS, COMPETITORS
 from training.simulated.clock import Array, iso_days, rfc3339
 from training.simulated.deals import Deals
 from training.simulated.dynamics import Columns
@@ -16,6 +16,7 @@ from training.simulated.leads import UNQUALIFIED, Leads
 from training.simulated.names import FIRST_NAMES, INDUSTRIES, LAST_NAMES, LEAD_SOURCES, PRODUCTS, TITLES
 from training.simulated.people import Sellers
 from training.simulated.pipeline import CATEGORIES, LOSS_REASONS
+from training.simulated.playbooks import PLAYBOOKS
 from training.simulated.texts import FINAL_STEP, NEXT_STEPS, SUBJECTS
 
 STAGES = (
@@ -62,22 +63,48 @@ def person(first: Array, last: Array) -> tuple[pl.Series, pl.Series]:
 def catalogue() -> dict[str, pl.DataFrame]:
     """Competitors, products, playbooks and stages."""
     competitors = [
-        {"id": f"CMP-{n + 1}", "name": name, "aliases": aliases, "domain": domain, "strengths": strong,
-         "weaknesses": weak}
+        {
+            "id": f"CMP-{n + 1}",
+            "name": name,
+            "aliases": aliases,
+            "domain": domain,
+            "strengths": strong,
+            "weaknesses": weak,
+        }
         for n, (name, aliases, domain, strong, weak) in enumerate(COMPETITORS)
     ]
     products = [
-        {"id": key, "code": code, "name": name, "family": family, "description": text, "list_price": f"{price:.2f}",
-         "currency": "USD", "billing_period": billing}
+        {
+            "id": key,
+            "code": code,
+            "name": name,
+            "family": family,
+            "description": text,
+            "list_price": f"{price:.2f}",
+            "currency": "USD",
+            "billing_period": billing,
+        }
         for key, (code, name, family, price, billing, text) in zip(PRODUCT_IDS, PRODUCTS, strict=True)
     ]
     stages = [
-        {"pipeline": "sales", "key": key, "name": name, "position": n + 1, "status": status, "probability": chance,
-         "forecast_category": category, "rotting_days": days}
+        {
+            "pipeline": "sales",
+            "key": key,
+            "name": name,
+            "position": n + 1,
+            "status": status,
+            "probability": chance,
+            "forecast_category": category,
+            "rotting_days": days,
+        }
         for n, (key, name, status, chance, category, days) in enumerate(STAGES)
     ]
-    return {"competitors": pl.DataFrame(competitors), "products": pl.DataFrame(products),
-            "playbooks": pl.DataFrame([_playbook(n) for n in range(len(PLAYBOOKS))]), "stages": pl.DataFrame(stages)}
+    return {
+        "competitors": pl.DataFrame(competitors),
+        "products": pl.DataFrame(products),
+        "playbooks": pl.DataFrame([_playbook(n) for n in range(len(PLAYBOOKS))]),
+        "stages": pl.DataFrame(stages),
+    }
 
 
 def _playbook(number: int) -> dict[str, str]:
@@ -86,16 +113,32 @@ def _playbook(number: int) -> dict[str, str]:
         {"position": place + 1, "action": action, "title": title, "body": body, "due_days": days}
         for place, (action, title, body, days) in enumerate(steps)
     ]
-    return {"id": f"PLB-{number + 1}", "name": name, "description": description, "stage": stage,
-            "criteria": json.dumps(criteria), "steps": json.dumps(written), "status": "published"}
+    return {
+        "id": f"PLB-{number + 1}",
+        "name": name,
+        "description": description,
+        "stage": stage,
+        "criteria": json.dumps(criteria),
+        "steps": json.dumps(written),
+        "status": "published",
+    }
 
 
 def battle_cards(at: Array) -> pl.DataFrame:
     """Battle cards; the last one is a draft."""
     rows = [
-        {"id": f"CARD-{n + 1}", "at": stamp, "competitor": f"CMP-{competitor + 1}", "title": title, "body": body,
-         "tags": tags, "status": "draft" if "draft" in tags else "published"}
-        for n, ((competitor, title, tags, body), stamp) in enumerate(zip(BATTLE_CARDS, rfc3339(at), strict=True))
+        {
+            "id": f"CARD-{n + 1}",
+            "at": stamp,
+            "competitor": f"CMP-{competitor + 1}",
+            "title": title,
+            "body": body,
+            "tags": tags,
+            "status": "draft" if "draft" in tags else "published",
+        }
+        for n, ((competitor, title, tags, body), stamp) in enumerate(
+            zip(BATTLE_CARDS, rfc3339(at), strict=True)
+        )
     ]
     return pl.DataFrame(rows)
 
@@ -103,15 +146,24 @@ def battle_cards(at: Array) -> pl.DataFrame:
 def accounts_table(accounts: Accounts, end: int, names: pl.Series, sellers: Sellers) -> pl.DataFrame:
     """Firms known before the end. `type` is left to the reader: it would tell of wins before they happened."""
     rows = np.flatnonzero((accounts.at > 0) & (accounts.at < end))
-    return pl.DataFrame({
-        "id": names.gather(rows), "at": instants(accounts.at[rows]), "name": accounts.name[rows],
-        "domain": accounts.domain[rows], "industry": pick(INDUSTRIES, accounts.industry[rows]),
-        "type": pl.Series(["prospect"] * rows.size), "segment": pick(SEGMENTS, accounts.segment[rows]),
-        "number_of_employees": accounts.employees[rows], "annual_revenue": money(accounts.revenue[rows]),
-        "currency": pl.Series(["USD"] * rows.size), "owner": pick(sellers.rep_ids, accounts.owner[rows]),
-        "country": accounts.country[rows], "city": accounts.city[rows],
-        "website": np.char.add("https://www.", accounts.domain[rows]),
-    }).sort("at", "id")
+    return pl.DataFrame(
+        {
+            "id": names.gather(rows),
+            "at": instants(accounts.at[rows]),
+            "name": accounts.name[rows],
+            "domain": accounts.domain[rows],
+            "industry": pick(INDUSTRIES, accounts.industry[rows]),
+            "type": pl.Series(["prospect"] * rows.size),
+            "segment": pick(SEGMENTS, accounts.segment[rows]),
+            "number_of_employees": accounts.employees[rows],
+            "annual_revenue": money(accounts.revenue[rows]),
+            "currency": pl.Series(["USD"] * rows.size),
+            "owner": pick(sellers.rep_ids, accounts.owner[rows]),
+            "country": accounts.country[rows],
+            "city": accounts.city[rows],
+            "website": np.char.add("https://www.", accounts.domain[rows]),
+        }
+    ).sort("at", "id")
 
 
 def contact_id(names: pl.Series, account: Array, place: Array) -> pl.Series:
@@ -126,37 +178,63 @@ def contacts_table(accounts: Accounts, end: int, names: pl.Series) -> pl.DataFra
     account, place = np.nonzero(known)
     first, last = person(accounts.first_name[account, place], accounts.last_name[account, place])
     title = accounts.title[account, place]
-    mail = first.str.to_lowercase() + "." + last.str.to_lowercase() + "@" + pl.Series(accounts.domain[account])
-    return pl.DataFrame({
-        "id": contact_id(names, account, place), "at": instants(accounts.contact_at[account, place]),
-        "account": names.gather(account), "first_name": first, "last_name": last, "email": mail,
-        "phone": _phones(account * CONTACTS + place), "title": pick([t[0] for t in TITLES], title),
-        "department": pick([t[1] for t in TITLES], title),
-        "email_opt_out": one_of(40, account, place) == 0, "do_not_call": one_of(33, place, account) == 0,
-    }).sort("at", "id")
+    mail = (
+        first.str.to_lowercase() + "." + last.str.to_lowercase() + "@" + pl.Series(accounts.domain[account])
+    )
+    return pl.DataFrame(
+        {
+            "id": contact_id(names, account, place),
+            "at": instants(accounts.contact_at[account, place]),
+            "account": names.gather(account),
+            "first_name": first,
+            "last_name": last,
+            "email": mail,
+            "phone": _phones(account * CONTACTS + place),
+            "title": pick([t[0] for t in TITLES], title),
+            "department": pick([t[1] for t in TITLES], title),
+            "email_opt_out": one_of(40, account, place) == 0,
+            "do_not_call": one_of(33, place, account) == 0,
+        }
+    ).sort("at", "id")
 
 
 def _phones(number: Array) -> pl.Series:
-    return pl.Series([f"+1 555 {n // 10_000 % 1000:03d} {n % 10_000:04d}" for n in (number * 37 + 1200).tolist()])
+    return pl.Series(
+        [f"+1 555 {n // 10_000 % 1000:03d} {n % 10_000:04d}" for n in (number * 37 + 1200).tolist()]
+    )
 
 
-def leads_table(leads: Leads, accounts: Accounts, names: pl.Series, sellers: Sellers, end: int) -> pl.DataFrame:
+def leads_table(
+    leads: Leads, accounts: Accounts, names: pl.Series, sellers: Sellers, end: int
+) -> pl.DataFrame:
     """Leads that arrived before the end, with the score of marketing where it had one on arrival."""
     rows = np.flatnonzero(leads.at < end)
     account = leads.account[rows]
     first, last = person(accounts.first_name[account, 0], accounts.last_name[account, 0])
-    mail = first.str.to_lowercase() + "." + last.str.to_lowercase() + "@" + pl.Series(accounts.domain[account])
+    mail = (
+        first.str.to_lowercase() + "." + last.str.to_lowercase() + "@" + pl.Series(accounts.domain[account])
+    )
     mql = pl.Series(leads.mql[rows])
     at = instants(leads.at[rows])
-    return pl.DataFrame({
-        "id": names.gather(rows), "at": at, "first_name": first, "last_name": last, "company": accounts.name[account],
-        "email": mail, "phone": _phones(account * CONTACTS),
-        "title": pick([t[0] for t in TITLES], accounts.title[account, 0]),
-        "industry": pick(INDUSTRIES, accounts.industry[account]), "number_of_employees": accounts.employees[account],
-        "lead_source": pick(LEAD_SOURCES, leads.channel[rows]), "owner": pick(sellers.rep_ids, leads.owner[rows]),
-        "country": accounts.country[account], "mql_at": at.zip_with(mql, pl.Series([None] * rows.size, dtype=pl.String)),
-        "mql_score": leads.score[rows],
-    })
+    return pl.DataFrame(
+        {
+            "id": names.gather(rows),
+            "at": at,
+            "first_name": first,
+            "last_name": last,
+            "company": accounts.name[account],
+            "email": mail,
+            "phone": _phones(account * CONTACTS),
+            "title": pick([t[0] for t in TITLES], accounts.title[account, 0]),
+            "industry": pick(INDUSTRIES, accounts.industry[account]),
+            "number_of_employees": accounts.employees[account],
+            "lead_source": pick(LEAD_SOURCES, leads.channel[rows]),
+            "owner": pick(sellers.rep_ids, leads.owner[rows]),
+            "country": accounts.country[account],
+            "mql_at": at.zip_with(mql, pl.Series([None] * rows.size, dtype=pl.String)),
+            "mql_score": leads.score[rows],
+        }
+    )
 
 
 def lead_history_table(
@@ -164,54 +242,79 @@ def lead_history_table(
 ) -> pl.DataFrame:
     """Statuses of leads; a conversion names what it made."""
     lead, status = history["lead"], history["status"]
-    deal_of = np.full(leads.at.shape[0], -1)
+    deal_of = np.full(leads.at.size, -1)
     from_lead = np.flatnonzero(deals.lead >= 0)
     deal_of[deals.lead[from_lead]] = from_lead
     converted = status == 5
     account = np.where(converted, leads.account[lead], -1)
-    contact = contact_id(names["account"], leads.account[lead], np.zeros(lead.shape[0], int))
-    return pl.DataFrame({
-        "lead": names["lead"].gather(lead), "at": instants(history["at"]), "seq": history["seq"],
-        "status": pl.Series(STATUSES[status]), "rating": pick(("hot", "warm", "cold"), leads.rating[lead]),
-        "owner": pick(sellers.rep_ids, leads.owner[lead]),
-        "unqualified_reason": pick(UNQUALIFIED, np.where(status == 4, leads.reason[lead], -1)),
-        "converted_account": pick(names["account"], account),
-        "converted_contact": contact.zip_with(pl.Series(converted), pl.Series([None] * lead.size, dtype=pl.String)),
-        "converted_opportunity": pick(names["deal"], np.where(converted, deal_of[lead], -1)),
-    })
+    contact = contact_id(names["account"], leads.account[lead], np.zeros(lead.size, int))
+    return pl.DataFrame(
+        {
+            "lead": names["lead"].gather(lead),
+            "at": instants(history["at"]),
+            "seq": history["seq"],
+            "status": pl.Series(STATUSES[status]),
+            "rating": pick(("hot", "warm", "cold"), leads.rating[lead]),
+            "owner": pick(sellers.rep_ids, leads.owner[lead]),
+            "unqualified_reason": pick(UNQUALIFIED, np.where(status == 4, leads.reason[lead], -1)),
+            "converted_account": pick(names["account"], account),
+            "converted_contact": contact.zip_with(
+                pl.Series(converted), pl.Series([None] * lead.size, dtype=pl.String)
+            ),
+            "converted_opportunity": pick(names["deal"], np.where(converted, deal_of[lead], -1)),
+        }
+    )
 
 
-def deals_table(deals: Deals, accounts: Accounts, names: dict[str, pl.Series], sellers: Sellers) -> pl.DataFrame:
+def deals_table(
+    deals: Deals, accounts: Accounts, names: dict[str, pl.Series], sellers: Sellers
+) -> pl.DataFrame:
     """What is fixed about a deal at creation."""
     family = pick(("Platform", "Analytics", "Automation"), deals.state["family"])
     word = pick(("", " expansion", " renewal"), deals.kind)
-    return pl.DataFrame({
-        "id": names["deal"], "at": instants(deals.at),
-        "name": pl.Series(accounts.name[deals.account]) + " – " + family + word,
-        "account": names["account"].gather(deals.account), "owner": pick(sellers.rep_ids, deals.owner),
-        "type": pick(TYPE_NAMES, deals.kind), "lead_source": pick(SOURCES, deals.source),
-        "currency": pl.Series(["USD"] * deals.count),
-        "primary_contact": contact_id(names["account"], deals.account, np.zeros(deals.count, int)),
-        "pipeline": pl.Series(["sales"] * deals.count),
-    })
+    return pl.DataFrame(
+        {
+            "id": names["deal"],
+            "at": instants(deals.at),
+            "name": pl.Series(accounts.name[deals.account]) + " – " + family + word,
+            "account": names["account"].gather(deals.account),
+            "owner": pick(sellers.rep_ids, deals.owner),
+            "type": pick(TYPE_NAMES, deals.kind),
+            "lead_source": pick(SOURCES, deals.source),
+            "currency": pl.Series(["USD"] * deals.count),
+            "primary_contact": contact_id(names["account"], deals.account, np.zeros(deals.count, int)),
+            "pipeline": pl.Series(["sales"] * deals.count),
+        }
+    )
 
 
-def deal_history_table(history: Columns, names: dict[str, pl.Series], sellers: Sellers, closed_notes: pl.Series) -> pl.DataFrame:
+def deal_history_table(
+    history: Columns, names: dict[str, pl.Series], sellers: Sellers, closed_notes: pl.Series
+) -> pl.DataFrame:
     """The full state of a deal after each change."""
     stage, deal = history["stage"], history["deal"]
     steps = [step for options in NEXT_STEPS for step in options] + [FINAL_STEP]
     step = np.where(stage < 4, np.minimum(stage, 3) * 4 + one_of(4, deal, stage), -1)
     step = np.where((stage < 4) & (history["final"] == 1), len(steps) - 1, step)
     closing = pl.Series(stage >= 4)
-    return pl.DataFrame({
-        "opportunity": names["deal"].gather(deal), "at": instants(history["at"]), "seq": history["seq"],
-        "stage": pick([key for key, *_ in STAGES], stage), "amount": money(history["amount"]),
-        "close_date": iso_days(history["close_day"]), "forecast_category": pick(CATEGORIES, history["category"]),
-        "next_step": pick(steps, step), "owner": pick(sellers.rep_ids, history["owner"]),
-        "loss_reason": pick(LOSS_REASONS, history["loss"]),
-        "competitor": pick([f"CMP-{n + 1}" for n in range(len(COMPETITORS))], history["rival"]),
-        "closed_note": closed_notes.gather(deal).zip_with(closing, pl.Series([None] * deal.size, dtype=pl.String)),
-    })
+    return pl.DataFrame(
+        {
+            "opportunity": names["deal"].gather(deal),
+            "at": instants(history["at"]),
+            "seq": history["seq"],
+            "stage": pick([key for key, *_ in STAGES], stage),
+            "amount": money(history["amount"]),
+            "close_date": iso_days(history["close_day"]),
+            "forecast_category": pick(CATEGORIES, history["category"]),
+            "next_step": pick(steps, step),
+            "owner": pick(sellers.rep_ids, history["owner"]),
+            "loss_reason": pick(LOSS_REASONS, history["loss"]),
+            "competitor": pick([f"CMP-{n + 1}" for n in range(len(COMPETITORS))], history["rival"]),
+            "closed_note": closed_notes.gather(deal).zip_with(
+                closing, pl.Series([None] * deal.size, dtype=pl.String)
+            ),
+        }
+    )
 
 
 def lines_table(deals: Deals, names: dict[str, pl.Series]) -> pl.DataFrame:
@@ -219,34 +322,59 @@ def lines_table(deals: Deals, names: dict[str, pl.Series]) -> pl.DataFrame:
     deal, place = np.nonzero(deals.products >= 0)
     product = deals.products[deal, place]
     discount = np.where(place < 2, deals.discount[deal], 0.0)
-    return pl.DataFrame({
-        "id": ids("LINE", deal.size), "at": instants(deals.at[deal]), "opportunity": names["deal"].gather(deal),
-        "product": pick(PRODUCT_IDS, product), "quantity": deals.quantity[deal, place],
-        "unit_price": money(np.array([p[3] for p in PRODUCTS])[product]), "discount_percent": money(discount),
-    })
+    return pl.DataFrame(
+        {
+            "id": ids("LINE", deal.size),
+            "at": instants(deals.at[deal]),
+            "opportunity": names["deal"].gather(deal),
+            "product": pick(PRODUCT_IDS, product),
+            "quantity": deals.quantity[deal, place],
+            "unit_price": money(np.array([p[3] for p in PRODUCTS])[product]),
+            "discount_percent": money(discount),
+        }
+    )
 
 
 def activities_table(
-    columns: Columns, deals: Deals, leads: Leads, accounts: Accounts, names: dict[str, pl.Series], sellers: Sellers
+    columns: Columns,
+    deals: Deals,
+    leads: Leads,
+    accounts: Accounts,
+    names: dict[str, pl.Series],
+    sellers: Sellers,
 ) -> pl.DataFrame:
     """Activities of deals and leads, in the order they became known."""
-    order = np.lexsort((columns["occurred"], columns["kind"], columns["lead"], columns["deal"], columns["at"]))
+    order = np.lexsort(
+        (columns["occurred"], columns["kind"], columns["lead"], columns["deal"], columns["at"])
+    )
     c = {name: column[order] for name, column in columns.items()}
     kind, deal, lead = c["kind"], c["deal"], c["lead"]
     on_deal = deal >= 0
     account = np.where(on_deal, deals.account[np.maximum(deal, 0)], leads.account[np.maximum(lead, 0)])
     empty = pl.Series([None] * deal.size, dtype=pl.String)
-    contact = contact_id(names["account"], account, np.zeros(deal.size, int)).zip_with(pl.Series(on_deal), empty)
+    contact = contact_id(names["account"], account, np.zeros(deal.size, int)).zip_with(
+        pl.Series(on_deal), empty
+    )
     inbound = np.isin(kind, (KIND["inbound"], KIND["farewell"]))
     duration = pl.Series(c["duration"]).cast(pl.String).zip_with(pl.Series(c["duration"] > 0), empty)
-    return pl.DataFrame({
-        "id": ids("ACT", deal.size), "at": instants(c["at"]), "type": pl.Series(TYPES[kind]),
-        "occurred_at": instants(c["occurred"]), "subject": _subjects(c, deals, accounts, account),
-        "direction": pick(("outbound", "inbound"), inbound.astype(int)), "status": pl.Series(STATUS[c["status"]]),
-        "outcome": pick(list(OUTCOME), np.where(c["outcome"] > 0, c["outcome"], -1)), "duration_seconds": duration,
-        "owner": pick(sellers.rep_ids, c["rep"]), "account": pick(names["account"], np.where(on_deal, account, -1)),
-        "opportunity": pick(names["deal"], deal), "lead": pick(names["lead"], lead), "contact": contact,
-    })
+    return pl.DataFrame(
+        {
+            "id": ids("ACT", deal.size),
+            "at": instants(c["at"]),
+            "type": pl.Series(TYPES[kind]),
+            "occurred_at": instants(c["occurred"]),
+            "subject": _subjects(c, deals, accounts, account),
+            "direction": pick(("outbound", "inbound"), inbound.astype(int)),
+            "status": pl.Series(STATUS[c["status"]]),
+            "outcome": pick(list(OUTCOME), np.where(c["outcome"] > 0, c["outcome"], -1)),
+            "duration_seconds": duration,
+            "owner": pick(sellers.rep_ids, c["rep"]),
+            "account": pick(names["account"], np.where(on_deal, account, -1)),
+            "opportunity": pick(names["deal"], deal),
+            "lead": pick(names["lead"], lead),
+            "contact": contact,
+        }
+    )
 
 
 def _subjects(columns: Columns, deals: Deals, accounts: Accounts, account: Array) -> pl.Series:
@@ -258,11 +386,15 @@ def _subjects(columns: Columns, deals: Deals, accounts: Accounts, account: Array
     number = start[kind] + one_of(1009, columns["occurred"], columns["deal"]) % counts[kind]
     main = np.where(columns["deal"] >= 0, deals.products[deal, 0], 0)
     rival = pick([c[0] for c in COMPETITORS], deals.rivals[deal]).fill_null("other vendors")
-    frame = pl.DataFrame({"subject": pick(templates, number), "firm": accounts.name[account],
-                          "product": pick([p[1] for p in PRODUCTS], main), "rival": rival})
+    frame = pl.DataFrame(
+        {
+            "subject": pick(templates, number),
+            "firm": accounts.name[account],
+            "product": pick([p[1] for p in PRODUCTS], main),
+            "rival": rival,
+        }
+    )
     text = pl.col("subject")
     for word in ("firm", "product", "rival"):
         text = text.str.replace("{" + word + "}", pl.col(word), literal=True)
     return frame.select(text)["subject"]
-
-

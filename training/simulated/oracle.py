@@ -31,15 +31,23 @@ PARTICLES = 200
 
 
 def roll_forward(
-    world: World, state: Columns, week: Array, copies: int, rng: np.random.Generator, *, horizons: tuple[int, ...],
+    world: World,
+    state: Columns,
+    week: Array,
+    copies: int,
+    rng: np.random.Generator,
+    *,
+    horizons: tuple[int, ...],
     boost: Array | None = None,
+    champion: bool = False,
 ) -> Array:
     """The chance that each row is won within each horizon (weeks), by `copies` futures of each row.
 
-    A horizon of 0 means at last. With `boost`, that much is added to the health after the first week. Wins are
+    A horizon of 0 means at last. With `boost`, that much is added to the health after the first week;
+    with `champion`, every deal has one from then on. Wins are
     counted by their chance each week, not by their draw, which halves the variance; so one copy's sum may exceed 1.
     """
-    rows = week.shape[0]
+    rows = week.size
     owner = np.repeat(np.arange(rows), copies)
     state, at = take(state, owner), week[owner]
     last = max(horizons) if 0 not in horizons else LAST_WEEK
@@ -53,6 +61,8 @@ def roll_forward(
         live_week(world, state, at, rng)
         if step == 0 and boost is not None:
             state["health"] = state["health"] + boost[owner]
+        if step == 0 and champion:
+            state["champion"] = np.ones_like(state["champion"])
         alive = np.flatnonzero(state["stage"] < WON)
         if not alive.size:
             break
@@ -100,14 +110,18 @@ def _likelihood(world: World, seen: Columns, health: Array, optimism: Array) -> 
     state["health"] = health.ravel()
     week = seen["week"][owner]
     rates, chances = activity_rates(world, state, week), hazards(world, state, week)
-    count = {name: seen[f"seen_{name}"][owner] for name in ("inbound", "meetings", "calls", "connected", "held")}
+    count = {
+        name: seen[f"seen_{name}"][owner] for name in ("inbound", "meetings", "calls", "connected", "held")
+    }
     log = count["inbound"] * np.log(rates["inbound"]) - rates["inbound"]
     log += count["meetings"] * np.log(rates["meetings"]) - rates["meetings"]
     for part, whole in (("connected", "calls"), ("held", "meetings")):
         log += count[part] * np.log(rates[part]) + (count[whole] - count[part]) * np.log1p(-rates[part])
     move = seen["seen_move"][owner]
     stay = 1 - chances["advance"] - chances["lose"] - chances["back"]
-    moved = np.select([move > 0, move == -1, move == -2], [chances["advance"], chances["lose"], chances["back"]], stay)
+    moved = np.select(
+        [move > 0, move == -1, move == -2], [chances["advance"], chances["lose"], chances["back"]], stay
+    )
     log += np.log(moved)
     commit, told = commit_chance(state, optimism), seen["seen_commit"][owner]
     log += np.select([told == 1, told == 0], [np.log(commit), np.log1p(-commit)], 0.0)
@@ -133,7 +147,13 @@ def bounded(chance: Array) -> Array:
 
 
 def roll_particles(
-    world: World, state: Columns, week: Array, health: Array, mean: Array, rng: np.random.Generator, *,
+    world: World,
+    state: Columns,
+    week: Array,
+    health: Array,
+    mean: Array,
+    rng: np.random.Generator,
+    *,
     horizons: tuple[int, ...],
 ) -> Array:
     """As `roll_forward`, with one future of each particle."""
@@ -142,7 +162,7 @@ def roll_particles(
     spread = take(state, owner)
     spread["health"], spread["mean"] = health.ravel(), mean.ravel()
     each = roll_forward(world, spread, week[owner], 1, rng, horizons=horizons)
-    return each.reshape(rows, particles, -1).mean(axis=1)
+    return np.asarray(each.reshape(rows, particles, -1).mean(axis=1))
 
 
 def action_lifts(
@@ -156,7 +176,7 @@ def action_lifts(
     points = np.array([-0.3, 0.0, 0.3, 0.6])
     chances = []
     for point in points:
-        boost = np.full(week.shape[0], point)
+        boost = np.full(week.size, point)
         found = roll_forward(world, state, week, copies, rng, horizons=(8, 9), boost=boost)
         chances.append(found[:, 0] + (found[:, 1] - found[:, 0]) * 4 / 7)
     base = chances[1]
@@ -164,6 +184,10 @@ def action_lifts(
     slope = np.linalg.lstsq(design, np.stack(chances) - base, rcond=None)[0]
     effects = action_effects(state)
     if not world.activity_effect:
-        effects = {name: np.zeros(week.shape[0]) for name in effects}
+        effects = {name: np.zeros(week.size) for name in effects}
     lifts = {name: slope[0] * effect + slope[1] * effect**2 for name, effect in effects.items()}
+    if world.activity_effect:
+        boost = effects["add_stakeholder"]
+        won_over = roll_forward(world, state, week, copies, rng, horizons=(8, 9), boost=boost, champion=True)
+        lifts["add_stakeholder"] = won_over[:, 0] + (won_over[:, 1] - won_over[:, 0]) * 4 / 7 - base
     return effects, lifts, base

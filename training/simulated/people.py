@@ -58,8 +58,16 @@ def hire(clock: Clock, reps: int, rng: np.random.Generator) -> Sellers:
     skill = 0.28 * (skill - skill.mean()) / skill.std()
     users, teams, rep_ids = _roster(clock, team, start_week, size, rng)
     return Sellers(
-        users, teams, rep_ids, team, skill, energy=rng.lognormal(0, 0.18, reps), plays=rng.lognormal(0, 0.45, reps),
-        reply_hours=rng.lognormal(1.2, 0.6, reps), optimism=rng.normal(0, 0.6, reps), start_week=start_week,
+        users,
+        teams,
+        rep_ids,
+        team,
+        skill,
+        energy=rng.lognormal(0, 0.18, reps),
+        plays=rng.lognormal(0, 0.45, reps),
+        reply_hours=rng.lognormal(1.2, 0.6, reps),
+        optimism=rng.normal(0, 0.6, reps),
+        start_week=start_week,
         segment_of_team=segment,
     )
 
@@ -69,7 +77,7 @@ def _roster(
 ) -> tuple[list[dict[str, object]], list[dict[str, object]], list[str]]:
     """The rows of users.csv and teams.csv, and the reps' ids in order."""
     names = _unique_names(size + len(team) + 1, rng)
-    begin = clock.first.isoformat()
+    begin = date.fromordinal(clock.first.toordinal() - 200).isoformat()
     root = "TEAM-0"
     users = [
         _user("USR-VP", names[0], _email(names[0]), "Vice president of sales", "manager", root, None, begin)
@@ -87,21 +95,48 @@ def _roster(
     rep_ids = [f"USR-R{n + 1}" for n in range(len(team))]
     for n, key in enumerate(rep_ids):
         name, email = SIGN_INS[2 + n][1::-1] if n < 2 else (names[1 + size + n], _email(names[1 + size + n]))
-        started = date.fromordinal(clock.first.toordinal() + 7 * int(start_week[n])).isoformat()
+        later = date.fromordinal(clock.first.toordinal() + 7 * int(start_week[n])).isoformat()
+        started = later if start_week[n] else begin
         place = f"TEAM-{team[n] + 1}"
         users.append(
-            _user(key, name, email, "Account executive", "rep", place, f"USR-M{team[n] + 1}", started,
-                  ZONES[n % len(ZONES)])
+            _user(
+                key,
+                name,
+                email,
+                "Account executive",
+                "rep",
+                place,
+                f"USR-M{team[n] + 1}",
+                started,
+                ZONES[n % len(ZONES)],
+            )
         )
     return users, teams, rep_ids
 
 
 def _user(
-    key: str, name: str, email: str, title: str, role: str, team: str, manager: str | None, start: str,
+    key: str,
+    name: str,
+    email: str,
+    title: str,
+    role: str,
+    team: str,
+    manager: str | None,
+    start: str,
     zone: str = "Europe/London",
 ) -> dict[str, object]:
-    return {"id": key, "email": email, "name": name, "title": title, "role": role, "team": team,
-            "manager": manager, "time_zone": zone, "start_date": start, "end_date": None}
+    return {
+        "id": key,
+        "email": email,
+        "name": name,
+        "title": title,
+        "role": role,
+        "team": team,
+        "manager": manager,
+        "time_zone": zone,
+        "start_date": start,
+        "end_date": None,
+    }
 
 
 def _email(name: str) -> str:
@@ -126,31 +161,46 @@ def signins() -> list[dict[str, object]]:
     ]
 
 
-def quotas(clock: Clock, sellers: Sellers, deals_a_week: float, mean_amount: Array) -> list[dict[str, object]]:
-    """Quotas of every quarter, the next one included: per rep, per team (their sum + 5 %) and for the company.
+PLAN_WIN_RATE = np.array([0.19, 0.38, 0.25])
+"""Win rates by segment that the plan reckons with."""
+GROWTH = 1.006
+"""Growth of arrivals a week."""
+TEAM_PREFERENCE = np.array([0.5, 4.5])
+"""Weights with which a deal goes to a rep of another, or of its segment's team."""
 
-    They follow the plan (expected arrivals, list amounts and a usual win rate), not what was really won.
+
+def quotas(
+    clock: Clock, sellers: Sellers, deals: int, segment_share: Array, mean_amount: Array
+) -> list[dict[str, object]]:
+    """Quotas of every quarter, the next one included: per rep, per team (95 % of its reps' sum), for the company.
+
+    They follow the plan (growing arrivals, mean amounts, usual win rates), not what was really won.
     """
-    share = deals_a_week * 13 * 0.29 / sellers.count
-    plan = share * mean_amount[sellers.segment_of_team[sellers.team]] * 0.5 + share * mean_amount.mean() * 0.5
+    suited = (sellers.segment_of_team[sellers.team][:, None] == np.arange(3)).astype(int)
+    weight = TEAM_PREFERENCE[suited]
+    per_deal = (weight / weight.sum(axis=0)) @ (segment_share * mean_amount * PLAN_WIN_RATE)
+    every = GROWTH ** np.arange(clock.weeks)
     rows: list[dict[str, object]] = []
     quarter, last = quarter_of(clock.first), shift_quarter(quarter_of(clock.until), 1)
-    growth = 0.80
     while quarter <= last:
-        period, total = quarter_key(quarter), 0.0
-        amounts = np.maximum(np.round(plan * growth / 5000), 1) * 5000
-        day = clock.week_of(quarter)
-        amounts = np.where(sellers.start_week > day, np.round(amounts * 0.5 / 5000) * 5000, amounts)
-        active = sellers.start_week < day + 13
-        for n in np.flatnonzero(active):
-            rows.append(_quota(period, sellers.rep_ids[n], None, amounts[n]))
-        for t in range(len(sellers.teams) - 1):
-            amount = float(np.round(amounts[active & (sellers.team == t)].sum() * 1.05 / 5000) * 5000)
-            total += amount
-            rows.append(_quota(period, None, f"TEAM-{t + 1}", amount))
-        rows.append(_quota(period, None, "TEAM-0", total))
-        quarter, growth = shift_quarter(quarter, 1), growth * 1.035
+        week = max(0, clock.week_of(quarter))
+        arrivals = deals * float((GROWTH ** np.arange(week, week + 13)).sum() / every.sum())
+        ramp = {0: 0.15, 13: 0.65, 26: 0.85}.get(week // 13 * 13, 0.95)
+        started = np.where(sellers.start_week > week, 0.5, 1.0)
+        amounts = np.maximum(np.round(per_deal * arrivals * ramp * started / 5000), 1) * 5000
+        rows.extend(_quarter_quotas(quarter_key(quarter), sellers, amounts, sellers.start_week < week + 13))
+        quarter = shift_quarter(quarter, 1)
     return rows
+
+
+def _quarter_quotas(period: str, sellers: Sellers, amounts: Array, active: Array) -> list[dict[str, object]]:
+    rows = [_quota(period, sellers.rep_ids[n], None, amounts[n]) for n in np.flatnonzero(active)]
+    total = 0.0
+    for t in range(len(sellers.teams) - 1):
+        amount = float(np.round(amounts[active & (sellers.team == t)].sum() * 0.95 / 5000) * 5000)
+        total += amount
+        rows.append(_quota(period, None, f"TEAM-{t + 1}", amount))
+    return [*rows, _quota(period, None, "TEAM-0", total)]
 
 
 def _quota(period: str, user: str | None, team: str | None, amount: float) -> dict[str, object]:

@@ -18,7 +18,9 @@ from training.simulated.texts import call_note, themes_for, win_loss_note
 CHAMPION, SPONSOR, DECIDER = "champion", "executive_sponsor", "decision_maker"
 
 
-def stakeholders(clock: Clock, deals: Deals, weeks: Columns, champion: Array, rng: np.random.Generator) -> Columns:
+def stakeholders(
+    clock: Clock, deals: Deals, weeks: Columns, champion: Array, rng: np.random.Generator
+) -> Columns:
     """Who takes part in each deal and since when: place of the contact, role, influence, sentiment (numbers)."""
     record = Record()
     every = np.arange(deals.count)
@@ -37,10 +39,16 @@ def stakeholders(clock: Clock, deals: Deals, weeks: Columns, champion: Array, rn
 
 
 def _add(record: Record, deal: Array, at: Array, place: int, role: int, rng: np.random.Generator) -> None:
-    influence = rng.choice(3, deal.shape[0], p=[0.25, 0.45, 0.30])
-    sentiment = np.full(deal.shape[0], 0) if role == 1 else rng.choice(4, deal.shape[0], p=[0.3, 0.4, 0.08, 0.22])
-    record.add(deal=deal, at=at, place=np.asarray(place), role=np.asarray(role), influence=influence,
-               sentiment=sentiment)
+    influence = rng.choice(3, deal.size, p=[0.25, 0.45, 0.30])
+    sentiment = np.full(deal.size, 0) if role == 1 else rng.choice(4, deal.size, p=[0.3, 0.4, 0.08, 0.22])
+    record.add(
+        deal=deal,
+        at=at,
+        place=np.asarray(place),
+        role=np.asarray(role),
+        influence=np.asarray(influence),
+        sentiment=np.asarray(sentiment),
+    )
 
 
 def introduce(accounts: Accounts, deals: Deals, columns: Columns) -> None:
@@ -52,20 +60,26 @@ def introduce(accounts: Accounts, deals: Deals, columns: Columns) -> None:
     known[known == 2**62] = 0
 
 
-def stakeholders_table(columns: Columns, deals: Deals, accounts: Accounts, names: dict[str, pl.Series]) -> pl.DataFrame:
+def stakeholders_table(
+    columns: Columns, deals: Deals, accounts: Accounts, names: dict[str, pl.Series]
+) -> pl.DataFrame:
     """Rows of stakeholders.csv; the primary contact's role follows the title."""
     order = np.lexsort((columns["place"], columns["deal"], columns["at"]))
     c = {name: column[order] for name, column in columns.items()}
     account = deals.account[c["deal"]]
     by_title = pick([title[2] for title in TITLES], accounts.title[account, c["place"]])
     given = pick(["", CHAMPION, SPONSOR, DECIDER], c["role"])
-    return pl.DataFrame({
-        "id": pl.Series([f"STK-{n + 1}" for n in range(account.size)]), "at": instants(c["at"]),
-        "opportunity": names["deal"].gather(c["deal"]), "contact": contact_id(names["account"], account, c["place"]),
-        "role": by_title.zip_with(pl.Series(c["role"] == 0), given),
-        "influence": pick(("low", "medium", "high"), c["influence"]),
-        "sentiment": pick(("supporter", "neutral", "opponent", "unknown"), c["sentiment"]),
-    })
+    return pl.DataFrame(
+        {
+            "id": pl.Series([f"STK-{n + 1}" for n in range(account.size)]),
+            "at": instants(c["at"]),
+            "opportunity": names["deal"].gather(c["deal"]),
+            "contact": contact_id(names["account"], account, c["place"]),
+            "role": by_title.zip_with(pl.Series(c["role"] == 0), given),
+            "influence": pick(("low", "medium", "high"), c["influence"]),
+            "sentiment": pick(("supporter", "neutral", "opponent", "unknown"), c["sentiment"]),
+        }
+    )
 
 
 class Words:
@@ -82,14 +96,22 @@ class Words:
         return {
             "contact": f"{first} {LAST_NAMES[self.accounts.last_name[account, 0]]}",
             "title": TITLES[self.accounts.title[account, 0]][0].lower(),
-            "firm": str(self.accounts.name[account]), "product": PRODUCTS[self.deals.products[deal, 0]][1],
+            "firm": str(self.accounts.name[account]),
+            "product": PRODUCTS[self.deals.products[deal, 0]][1],
             "rival": COMPETITORS[rival][0] if rival >= 0 else "another vendor",
         }
 
 
 def notes(
-    clock: Clock, deals: Deals, accounts: Accounts, names: dict[str, pl.Series], sellers: Sellers, activities: Columns,
-    closing: Columns, rng: np.random.Generator, share: float = 0.09,
+    clock: Clock,
+    deals: Deals,
+    accounts: Accounts,
+    names: dict[str, pl.Series],
+    sellers: Sellers,
+    activities: Columns,
+    closing: Columns,
+    rng: np.random.Generator,
+    share: float = 0.09,
 ) -> tuple[pl.DataFrame, pl.Series]:
     """Call notes on a share of talks, win/loss notes on half of the closed deals; and the closing remark of each."""
     words = Words(deals, accounts)
@@ -106,12 +128,16 @@ def notes(
     deal = np.concatenate([activities["deal"][rows], closing["deal"][wrote]]).astype(int)
     at = np.concatenate([activities["at"][rows] + rng.integers(60, 1200, rows.size), after])
     author = np.concatenate([activities["rep"][rows], closing["owner"][wrote]]).astype(int)
-    table = pl.DataFrame({
-        "at": instants(at), "opportunity": names["deal"].gather(deal),
-        "account": names["account"].gather(deals.account[deal]), "author": pick(sellers.rep_ids, author),
-        "kind": pl.Series(["note"] * rows.size + ["win_loss"] * wrote.size),
-        "body": pl.Series(written + [bodies[n] for n in wrote], dtype=pl.String),
-    }).sort("at", maintain_order=True)
+    table = pl.DataFrame(
+        {
+            "at": instants(at),
+            "opportunity": names["deal"].gather(deal),
+            "account": names["account"].gather(deals.account[deal]),
+            "author": pick(sellers.rep_ids, author),
+            "kind": pl.Series(["note"] * rows.size + ["win_loss"] * wrote.size),
+            "body": pl.Series(written + [bodies[n] for n in wrote], dtype=pl.String),
+        }
+    ).sort("at", maintain_order=True)
     table = table.select(pl.Series("id", [f"NOTE-{n + 1}" for n in range(table.height)]), pl.all())
     remark = pl.Series([remarks.get(n) for n in range(deals.count)], dtype=pl.String)
     return table, remark

@@ -8,7 +8,6 @@ from training.simulated.accounts import Accounts
 from training.simulated.clock import DAY, OPENING, WEEK, Array, Clock, working_instants
 from training.simulated.deals import Deals, open_deals, snap
 from training.simulated.dynamics import (
-    LOST,
     NEGOTIATION,
     PROPOSAL,
     STATE,
@@ -26,8 +25,17 @@ TAIL = 110
 CAPACITY = 36
 UNSET = -2
 CATEGORIES = ("pipeline", "best_case", "commit", "closed", "omitted")
-LOSS_REASONS = ("price", "product", "competitor", "no_budget", "no_decision", "timing", "relationship",
-                "disqualified", "other")
+LOSS_REASONS = (
+    "price",
+    "product",
+    "competitor",
+    "no_budget",
+    "no_decision",
+    "timing",
+    "relationship",
+    "disqualified",
+    "other",
+)
 
 
 @dataclass
@@ -40,7 +48,9 @@ class Record:
         """Append one block; scalars are repeated to the length of the longest column."""
         size = max(np.size(column) for column in columns.values())
         if size and all(np.size(column) for column in columns.values()):
-            self.blocks.append({name: np.broadcast_to(column, size).copy() for name, column in columns.items()})
+            self.blocks.append(
+                {name: np.broadcast_to(column, size).copy() for name, column in columns.items()}
+            )
 
     def joined(self) -> Columns:
         """All blocks under each other."""
@@ -64,8 +74,16 @@ class Life:
         return had
 
 
-CHANGE = {"stage": UNSET, "amount": np.nan, "close_day": UNSET, "category": UNSET, "owner": UNSET, "loss": UNSET,
-          "rival": UNSET, "final": UNSET}
+CHANGE = {
+    "stage": UNSET,
+    "amount": np.nan,
+    "close_day": UNSET,
+    "category": UNSET,
+    "owner": UNSET,
+    "loss": UNSET,
+    "rival": UNSET,
+    "final": UNSET,
+}
 
 
 def change(life: Life, deal: Array, at: Array, order: int, **values: Array | int) -> None:
@@ -75,8 +93,15 @@ def change(life: Life, deal: Array, at: Array, order: int, **values: Array | int
 
 
 def live(
-    clock: Clock, world: World, deals: Deals, accounts: Accounts, sellers: Sellers, leads: Leads, *,
-    tracked: Array, rng: np.random.Generator,
+    clock: Clock,
+    world: World,
+    deals: Deals,
+    accounts: Accounts,
+    sellers: Sellers,
+    leads: Leads,
+    *,
+    tracked: Array,
+    rng: np.random.Generator,
 ) -> Life:
     """Live all weeks and then the tail; `tracked` deals leave their state of each Monday in the panel."""
     life = Life()
@@ -99,14 +124,33 @@ def _created(deals: Deals, rows: Array, life: Life) -> None:
     """The first row of history: everything as at creation."""
     none = np.asarray(-1)
     life.champions.append(rows[deals.state["champion"][rows] > 0])
-    change(life, rows, deals.at[rows], 0, stage=deals.state["stage"][rows], amount=deals.amount[rows],
-           close_day=deals.close_day[rows], category=np.asarray(0), owner=deals.owner[rows], loss=none,
-           rival=none, final=np.asarray(0))
+    change(
+        life,
+        rows,
+        deals.at[rows],
+        0,
+        stage=deals.state["stage"][rows],
+        amount=deals.amount[rows],
+        close_day=deals.close_day[rows],
+        category=np.asarray(0),
+        owner=deals.owner[rows],
+        loss=none,
+        rival=none,
+        final=np.asarray(0),
+    )
 
 
 def _week(
-    clock: Clock, world: World, deals: Deals, accounts: Accounts, sellers: Sellers, life: Life, active: Array,
-    week: int, tracked: Array, rng: np.random.Generator,
+    clock: Clock,
+    world: World,
+    deals: Deals,
+    accounts: Accounts,
+    sellers: Sellers,
+    life: Life,
+    active: Array,
+    week: int,
+    tracked: Array,
+    rng: np.random.Generator,
 ) -> None:
     """One week of all open deals: what reps do on Monday morning, then what happens."""
     monday = int(clock.start_of(week))
@@ -118,17 +162,24 @@ def _week(
         deals.state["plays"][active] = sellers.plays[deals.state["rep"][active]]
     before = take(deals.state, active)
     state = take(deals.state, active)
-    seen = live_week(world, state, np.full(active.shape[0], week), rng)
-    commit = rng.random(active.shape[0]) < commit_chance(before, sellers.optimism)
+    seen = live_week(world, state, np.full(active.size, week), rng)
+    commit = rng.random(active.size) < commit_chance(before, sellers.optimism)
     seen["commit"] = np.where((seen["move"] > 0) & (state["stage"] == NEGOTIATION), commit, -1)
     for name in STATE:
         deals.state[name][active] = state[name]
-    at = working_instants(rng, np.full(active.shape[0], monday))
+    at = working_instants(rng, np.full(active.size, monday))
     if week < clock.weeks + 1:
         _push(deals, life, active, monday, rng)
         _revise(deals, life, active, seen, at, rng)
-        life.weeks.add(deal=active, week=np.asarray(week), at=at, stage=before["stage"], health=before["health"],
-                       rep=before["rep"], **{n: seen[n] for n in seen if n != "push"})
+        life.weeks.add(
+            deal=active,
+            week=np.asarray(week),
+            at=at,
+            stage=before["stage"],
+            health=before["health"],
+            rep=before["rep"],
+            **{n: seen[n] for n in seen if n != "push"},
+        )
     _move(deals, accounts, life, active, before, seen, at, rng)
     kept = tracked[active]
     if kept.any() and week < clock.weeks:
@@ -145,7 +196,7 @@ def _hand_over(
     deals: Deals, sellers: Sellers, life: Life, active: Array, monday: int, rng: np.random.Generator
 ) -> None:
     """Now and then a deal goes to another rep of the team, on Monday morning."""
-    moved = active[rng.random(active.shape[0]) < 0.0015]
+    moved = active[rng.random(active.size) < 0.0015]
     for deal in moved:
         rep = int(deals.state["rep"][deal])
         others = np.flatnonzero((sellers.team == sellers.team[rep]) & (np.arange(sellers.count) != rep))
@@ -158,22 +209,24 @@ def _hand_over(
 
 def _push(deals: Deals, life: Life, active: Array, monday: int, rng: np.random.Generator) -> None:
     """Reps tidy up on Monday: most passed close dates move two to seven weeks on, all of a rep at one instant."""
-    passed = (deals.close_day[active] < monday // DAY) & (rng.random(active.shape[0]) < 0.62)
+    passed = (deals.close_day[active] < monday // DAY) & (rng.random(active.size) < 0.5)
     rows = active[passed]
     if rows.size:
-        days = monday // DAY + rng.integers(14, 50, rows.shape[0])
+        days = monday // DAY + rng.integers(14, 50, size=rows.size)
         deals.close_day[rows] = snap(days, rng)
         at = monday + OPENING - 1800 + deals.state["rep"][rows] % 12 * 120
         change(life, rows, at, 1, close_day=deals.close_day[rows])
 
 
-def _revise(deals: Deals, life: Life, active: Array, seen: Columns, at: Array, rng: np.random.Generator) -> None:
+def _revise(
+    deals: Deals, life: Life, active: Array, seen: Columns, at: Array, rng: np.random.Generator
+) -> None:
     """The amount changes along the way: scope grows or shrinks, and an offer lowers the price."""
     stays = seen["move"] == 0
-    revised = stays & (rng.random(active.shape[0]) < 0.035) & (deals.state["stage"][active] > 0)
-    factor = np.where(revised, rng.lognormal(0.01, 0.16, active.shape[0]), 1.0)
+    revised = stays & (rng.random(active.size) < 0.035) & (deals.state["stage"][active] > 0)
+    factor = np.where(revised, rng.lognormal(0.01, 0.16, active.size), 1.0)
     offered = stays & seen["offer"].astype(bool)
-    factor = np.where(offered, factor * rng.uniform(0.86, 0.97, active.shape[0]), factor)
+    factor = np.where(offered, factor * rng.uniform(0.86, 0.97, active.size), factor)
     rows = active[revised | offered]
     if rows.size:
         deals.amount[rows] = np.maximum(np.round(deals.amount[rows] * factor[revised | offered]), 100.0)
@@ -181,7 +234,13 @@ def _revise(deals: Deals, life: Life, active: Array, seen: Columns, at: Array, r
 
 
 def _move(
-    deals: Deals, accounts: Accounts, life: Life, active: Array, before: Columns, seen: Columns, at: Array,
+    deals: Deals,
+    accounts: Accounts,
+    life: Life,
+    active: Array,
+    before: Columns,
+    seen: Columns,
+    at: Array,
     rng: np.random.Generator,
 ) -> None:
     """Write stage changes: a skipped stage as two rows of one instant, a close with its date, reason and rival."""
@@ -199,24 +258,41 @@ def _move(
     first = won & (accounts.customer_at[deals.account[rows]] == 0)
     accounts.customer_at[deals.account[rows[first]]] = when[first]
     loss = np.where(won, -1, _loss_reason(deals, rows, take(before, np.flatnonzero(done)), rng))
-    named = (loss == 2) | ((deals.rival[rows] > 0) & (rng.random(rows.shape[0]) < 0.6))
+    named = (loss == 2) | ((deals.rival[rows] > 0) & (rng.random(rows.size) < 0.6))
     deals.close_day[rows] = when // DAY
-    change(life, rows, when, 5, stage=stage[done], close_day=when // DAY, category=np.where(won, 3, 4), loss=loss,
-           rival=np.where(named, deals.rivals[rows], -1))
+    change(
+        life,
+        rows,
+        when,
+        5,
+        stage=stage[done],
+        close_day=when // DAY,
+        category=np.where(won, 3, 4),
+        loss=loss,
+        rival=np.where(named, deals.rivals[rows], -1),
+    )
 
 
 def _loss_reason(deals: Deals, rows: Array, before: Columns, rng: np.random.Generator) -> Array:
     """Why a deal was lost, as the rep would say: by rival, silence, stage and price, with some noise."""
-    count, stage = rows.shape[0], before["stage"]
+    count, stage = rows.size, before["stage"]
     one = np.ones(count)
-    weight = np.stack([
-        0.9 + 0.8 * (stage == NEGOTIATION) + 0.6 * (deals.discount[rows] < 5), 0.6 * one,
-        2.6 * (deals.rival[rows] > 0), 0.8 * one, 0.7 + 0.8 * np.minimum(before["silence"], 3), 0.7 * one,
-        0.3 + 0.7 * (before["champion"] == 0), 1.2 * (stage == 0), 0.15 * one,
-    ])
+    weight = np.stack(
+        [
+            0.9 + 0.8 * (stage == NEGOTIATION) + 0.6 * (deals.discount[rows] < 5),
+            0.6 * one,
+            2.6 * (deals.rival[rows] > 0),
+            0.8 * one,
+            0.7 + 0.8 * np.minimum(before["silence"], 3),
+            0.7 * one,
+            0.3 + 0.7 * (before["champion"] == 0),
+            1.2 * (stage == 0),
+            0.15 * one,
+        ]
+    )
     chosen = np.cumsum(weight, axis=0) / weight.sum(axis=0)
     reason = (rng.random(count)[None, :] > chosen).sum(axis=0)
-    return np.minimum(reason, LOST + 3)
+    return np.asarray(np.minimum(reason, len(LOSS_REASONS) - 1))
 
 
 __all__ = ["CATEGORIES", "LOSS_REASONS", "UNSET", "Life", "Record", "change", "commit_chance", "live"]

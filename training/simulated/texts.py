@@ -3,20 +3,47 @@
 import numpy as np
 
 NEXT_STEPS = (
-    ("Find the economic buyer", "Qualify budget and timing", "Book a first discovery call", "Send an introduction"),
-    ("Run discovery with operations", "Schedule a demo", "Confirm success criteria", "Map the decision process"),
-    ("Walk through the proposal", "Answer the security questionnaire", "Align on scope and price",
-     "Meet the finance lead"),
-    ("Close open points of the contract", "Get procurement's comments", "Agree the signing date",
-     "Final approval by the board"),
+    (
+        "Find the economic buyer",
+        "Qualify budget and timing",
+        "Book a first discovery call",
+        "Send an introduction",
+    ),
+    (
+        "Run discovery with operations",
+        "Schedule a demo",
+        "Confirm success criteria",
+        "Map the decision process",
+    ),
+    (
+        "Walk through the proposal",
+        "Answer the security questionnaire",
+        "Align on scope and price",
+        "Meet the finance lead",
+    ),
+    (
+        "Close open points of the contract",
+        "Get procurement's comments",
+        "Agree the signing date",
+        "Final approval by the board",
+    ),
 )
 FINAL_STEP = "Final call to sign"
 SUBJECTS = {
-    "inbound": ("Re: {product} for {firm}", "Question about {product}", "Documents you asked for",
-                "Re: next steps", "Feedback from our team"),
+    "inbound": (
+        "Re: {product} for {firm}",
+        "Question about {product}",
+        "Documents you asked for",
+        "Re: next steps",
+        "Feedback from our team",
+    ),
     "reply": ("Re: {product} for {firm}", "Re: question about {product}", "Re: next steps"),
-    "outbound": ("Following up on {product}", "{product}: what others in your industry did", "Agenda for our call",
-                 "Summary of our conversation"),
+    "outbound": (
+        "Following up on {product}",
+        "{product}: what others in your industry did",
+        "Agenda for our call",
+        "Summary of our conversation",
+    ),
     "call": ("Call with {firm}", "Check-in call", "Follow-up call"),
     "meeting": ("Meeting with {firm}", "Working session on {product}", "Review of requirements"),
     "demo": ("Demo of {product}", "Product demo for {firm}"),
@@ -32,8 +59,11 @@ SUBJECTS = {
     "planned": ("Next meeting with {firm}", "Decision meeting with {firm}"),
 }
 OPENERS = (
-    "Spoke with {contact} at {firm}.", "Good half hour with {contact}.", "Short call with {contact} ({title}).",
-    "Met {contact} and two colleagues at {firm}.", "Talked to {contact} about {product}.",
+    "Spoke with {contact} at {firm}.",
+    "Good half hour with {contact}.",
+    "Short call with {contact} ({title}).",
+    "Met {contact} and two colleagues at {firm}.",
+    "Talked to {contact} about {product}.",
 )
 WARM = (
     "They want to start this quarter and asked for the contract draft.",
@@ -91,24 +121,44 @@ WON_TEXT = (
     "{firm} signed. What decided it: {strength}. {theme}",
 )
 STRENGTHS = (
-    "the reporting was faster to set up than anything they had seen", "our champion carried it through the board",
-    "the executive sponsor meeting built trust", "the integration worked in the first week of the trial",
-    "the mutual plan kept both sides on schedule", "the price per seat fitted the budget",
+    "the reporting was faster to set up than anything they had seen",
+    "our champion carried it through the board",
+    "the executive sponsor meeting built trust",
+    "the integration worked in the first week of the trial",
+    "the mutual plan kept both sides on schedule",
+    "the price per seat fitted the budget",
     "we answered the security review in four days",
 )
 LOST_TEXT = {
-    "price": ("{firm} found us too expensive for the scope. {theme}", "Lost on price: finance stopped it. {theme}"),
-    "product": ("A feature gap decided it: they needed offline work and finer permissions. {theme}",
-                "The product did not cover their approval process. {theme}"),
-    "competitor": ("They chose {rival}. {theme}", "{rival} won with a bundled offer and an early reference. {theme}"),
+    "price": (
+        "{firm} found us too expensive for the scope. {theme}",
+        "Lost on price: finance stopped it. {theme}",
+    ),
+    "product": (
+        "A feature gap decided it: they needed offline work and finer permissions. {theme}",
+        "The product did not cover their approval process. {theme}",
+    ),
+    "competitor": (
+        "They chose {rival}. {theme}",
+        "{rival} won with a bundled offer and an early reference. {theme}",
+    ),
     "no_budget": ("The budget was cut in the planning round. {theme}", "No budget this year. {theme}"),
-    "no_decision": ("They stopped answering; the project died without a decision. {theme}",
-                    "They stay with spreadsheets for now. {theme}"),
-    "timing": ("Postponed to next year, so we closed it. {theme}", "Wrong moment: a merger comes first. {theme}"),
-    "relationship": ("We never got past one contact, and our champion left. {theme}",
-                     "The new operations director brought a vendor along. {theme}"),
-    "disqualified": ("Too small and no real need; disqualified after discovery.",
-                     "They only wanted a price comparison for an audit."),
+    "no_decision": (
+        "They stopped answering; the project died without a decision. {theme}",
+        "They stay with spreadsheets for now. {theme}",
+    ),
+    "timing": (
+        "Postponed to next year, so we closed it. {theme}",
+        "Wrong moment: a merger comes first. {theme}",
+    ),
+    "relationship": (
+        "We never got past one contact, and our champion left. {theme}",
+        "The new operations director brought a vendor along. {theme}",
+    ),
+    "disqualified": (
+        "Too small and no real need; disqualified after discovery.",
+        "They only wanted a price comparison for an audit.",
+    ),
     "other": ("Closed for an internal reason they did not share. {theme}",),
 }
 
@@ -125,7 +175,9 @@ def themes_for(rival: bool, champion_left: bool, segment: int, draws: list[float
     if rival and draws[0] < 0.55:
         return "competitor"
     names = ("price", "integration", "security", "usability", "timing")
-    weights = np.array([[0.45, 0.15, 0.05, 0.25, 0.10], [0.3, 0.28, 0.17, 0.15, 0.10], [0.2, 0.25, 0.35, 0.08, 0.12]])
+    weights = np.array(
+        [[0.45, 0.15, 0.05, 0.25, 0.10], [0.3, 0.28, 0.17, 0.15, 0.10], [0.2, 0.25, 0.35, 0.08, 0.12]]
+    )
     return names[min(int((draws[1] > np.cumsum(weights[segment])).sum()), 4)]
 
 
