@@ -15,7 +15,6 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
-from functools import cache
 from typing import Any, Literal
 from uuid import UUID
 
@@ -23,10 +22,10 @@ import structlog
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from standardwebhooks import Webhook as Signer
 
-from service import criteria, jobs, ledger, outbound, query
-from service.access import SYSTEM, Actor, guard, hidden, may
+from service import criteria, jobs, ledger, outbound, sight
+from service.access import SYSTEM
 from service.auth import actor_of_user, derived, signing_key
-from service.db import Database, Params, Tx, metadata, to_json
+from service.db import Database, Tx, to_json
 from service.errors import Unauthorized
 from service.ids import new_id
 from service.jobs import Job
@@ -95,32 +94,6 @@ def hears(patterns: list[str], kind: str) -> bool:
     return kind in patterns or "*" in patterns or f"{kind.split('.', 1)[0]}.*" in patterns
 
 
-@cache
-def table_of(entity_type: str) -> str | None:
-    """The table of a business noun: `opportunity` → `opportunities`."""
-    plural = f"{entity_type[:-1]}ies" if entity_type.endswith("y") else f"{entity_type}s"
-    table = metadata.tables.get(plural)
-    return plural if table is not None and "deleted_at" in table.c else None
-
-
-async def records(
-    run: Tx | Database, actor: Actor, entity_type: str, ids: list[UUID]
-) -> dict[UUID, dict[str, Any]]:
-    """Those of the records that the actor may see, deleted ones too, with the fields that the actor may see."""
-    name = table_of(entity_type)
-    if name is None or not may(actor, name, "read"):
-        return {}
-    params = Params([ids])
-    seen = guard(actor, name, "t", params)
-    shown = query.projection(query.plain(name), "t", query.all_fields(query.plain(name), hidden(actor, name)))
-    rows = await run.fetch(
-        f"SELECT t.id AS key, (SELECT row_to_json(d) FROM (SELECT {shown}) d) AS record"
-        f" FROM {name} t WHERE t.id = ANY($1::uuid[]) AND {seen}",
-        *params,
-    )
-    return {row["key"]: row["record"] for row in rows}
-
-
 _EVENTS = """
 SELECT id, kind, entity_type, entity_id, entity_version, actor_id, door, change_id, data, occurred_at
 FROM ledger.events WHERE id = ANY($1::uuid[]) ORDER BY position"""
@@ -170,11 +143,11 @@ async def _messages(tx: Tx, hook: Any, events: list[Any]) -> list[tuple[UUID, st
             for event in events
             if event["entity_type"] == entity_type and event["entity_id"]
         ]
-        found[entity_type] = await records(tx, actor, entity_type, ids)
+        found[entity_type] = await sight.records(tx, actor, entity_type, ids)
     messages = []
     for event in events:
         record = found[event["entity_type"]].get(event["entity_id"])
-        if record is None and not (table_of(event["entity_type"]) is None and actor.sees_all):
+        if record is None and not (sight.table_of(event["entity_type"]) is None and actor.sees_all):
             continue
         if criteria.matches(hook["filter"], (record or {}) | event["data"]):
             messages.append((event["id"], event["kind"], event["entity_id"], payload(event, record)))
