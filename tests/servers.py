@@ -4,6 +4,7 @@ A database made from the migrated template costs about 50 ms, so each module, or
 """
 
 import shutil
+import signal
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -90,6 +91,11 @@ class Servers:
                 )
             )
         return name
+
+
+def pytest_configure() -> None:
+    """A test run that is told to end stops its servers first, as it does after a Ctrl-C."""
+    signal.signal(signal.SIGTERM, lambda number, frame: signal.raise_signal(signal.SIGINT))
 
 
 @pytest.fixture(scope="session")

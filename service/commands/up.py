@@ -4,6 +4,7 @@ import contextlib
 import http.client
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -202,13 +203,14 @@ def _process(command: list[str], settings: Settings, **options: Any) -> Iterator
 
 
 def _end(process: "subprocess.Popen[bytes]") -> None:
+    """Asks a command to end, then ends what is left of its session: it may have started others."""
     if process.poll() is None:
         process.terminate()
-        try:
+        with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(20)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
 
 
 def _say(words: str) -> None:
