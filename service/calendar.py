@@ -6,7 +6,9 @@ A fiscal year is named after the calendar year in which it ends: with `fiscal_ye
 
 import re
 from datetime import UTC, date, datetime, timedelta
+from time import monotonic
 from typing import Any, Literal
+from weakref import WeakKeyDictionary
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -16,6 +18,8 @@ from service.errors import BadRequest
 
 DORMANT = timedelta(days=90)
 """Data older than this stand still: their newest instant is their now."""
+LOOK_AGAIN = 60.0
+"""Seconds for which data that live are taken to live on."""
 
 PeriodType = Literal["month", "quarter", "year"]
 MONTHS: dict[PeriodType, int] = {"month": 1, "quarter": 3, "year": 12}
@@ -131,16 +135,24 @@ async def period(run: Database | Tx, key: str | None, now: datetime, type: Perio
 
 
 _BY_PEOPLE = """
-SELECT recorded_at FROM ledger.events
+SELECT 1 FROM ledger.events
 WHERE actor_id IS NOT NULL AND door IN ('api', 'web', 'graphql', 'integration', 'cli')
   AND entity_type IN ('account', 'contact', 'lead', 'opportunity', 'line', 'stakeholder', 'activity', 'note')
   AND recorded_at > $1
 LIMIT 1"""
 
-_ASSERTED = " UNION ALL ".join(
-    f"SELECT max(known_from) AS at FROM history.{table} WHERE known_from < recorded_at - interval '1 day'"
-    for table in ("opportunities", "activities", "leads", "accounts")
+_PASTS = ("opportunities", "activities", "leads", "accounts")
+_BY_IMPORTS = "SELECT " + " OR ".join(
+    f"EXISTS (SELECT 1 FROM history.{table} WHERE known_from > $1 AND known_from < recorded_at - interval '1 day')"
+    for table in _PASTS
 )
+_NEWEST = "SELECT max(at) FROM (" + " UNION ALL ".join(
+    f"SELECT max(known_from) AS at FROM history.{table} WHERE known_from < recorded_at - interval '1 day'"
+    for table in _PASTS
+)
+
+_awake: WeakKeyDictionary[Database, float] = WeakKeyDictionary()
+"""When living data were last seen: they do not fall asleep within a minute, and the look costs milliseconds."""
 
 
 async def data_now(database: Database | Tx, now: datetime) -> datetime:
@@ -148,7 +160,12 @@ async def data_now(database: Database | Tx, now: datetime) -> datetime:
 
     Business events are the past that imports asserted, and whatever people did. A home without data has no past.
     """
-    if await database.fetchval(_BY_PEOPLE, now - DORMANT):
+    if isinstance(database, Database) and monotonic() - _awake.get(database, -LOOK_AGAIN) < LOOK_AGAIN:
         return now
-    newest: datetime | None = await database.fetchval(f"SELECT max(at) FROM ({_ASSERTED}) past")
-    return newest if newest is not None and newest < now - DORMANT else now
+    since = now - DORMANT
+    if await database.fetchval(_BY_PEOPLE, since) or await database.fetchval(_BY_IMPORTS, since):
+        if isinstance(database, Database):
+            _awake[database] = monotonic()
+        return now
+    newest: datetime | None = await database.fetchval(f"{_NEWEST}) past")
+    return now if newest is None else newest

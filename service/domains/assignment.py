@@ -86,8 +86,9 @@ def assign(resource: Resource, choose: Choice | None = None, stamp: str | None =
         asked = await body(request, Assignment)
         old = await locked(tx, resource, actor, record_id)
         check_version(expected_version(request), old["version"])
+        trace: list[str] = []
         if asked.owner_id is not UNSET:
-            owner_id, trace = asked.owner_id, []
+            owner_id = asked.owner_id
         elif choose is not None:
             owner_id, trace = await choose(tx, actor, old)
         else:
