@@ -7,6 +7,7 @@ from service.domains import (
     activities,
     api_keys,
     battle_cards,
+    board,
     changes,
     company,
     competitors,
@@ -32,6 +33,7 @@ from service.domains import (
     users,
     webhooks,
 )
+from service.web import pages
 
 ROUTES: tuple[Any, ...] = (
     *sessions.routes,
@@ -44,6 +46,7 @@ ROUTES: tuple[Any, ...] = (
     *leads.routes,
     *pipelines.routes,
     *opportunities.routes,
+    *board.routes,
     *lines.routes,
     *stakeholders.routes,
     *activities.routes,
@@ -64,5 +67,5 @@ ROUTES: tuple[Any, ...] = (
 )
 """Under `/api/v1`."""
 
-PAGES: tuple[Any, ...] = (*health.routes,)
+PAGES: tuple[Any, ...] = (*health.routes, *pages.pages)
 """Under `/`: health, metrics, the document of the API, the web pages."""

@@ -16,6 +16,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+import click
+
 HERE = Path(__file__).parent
 ASSETS = HERE / "assets"
 STATIC = HERE / "static"
@@ -128,7 +130,7 @@ def build() -> bool:
 
 
 def _replace(output: Path) -> None:
-    """Puts the new files in place, the manifest last, then removes what it no longer names: a running server goes on."""
+    """Puts the new files in place, the manifest last, then removes what it no longer names."""
     STATIC.mkdir(exist_ok=True)
     fresh = {path.name for path in output.iterdir()}
     for name in sorted(fresh, key=lambda each: each == "manifest.json"):
@@ -159,11 +161,11 @@ def main() -> int:
     try:
         if arguments.check:
             check()
-            print("pages: types are right")
+            click.echo("pages: types are right")
         else:
-            print("pages: built" if build() else "pages: up to date")
+            click.echo("pages: built" if build() else "pages: up to date")
     except BuildError as error:
-        print(error, file=sys.stderr)
+        click.echo(error, err=True)
         return 1
     return 0
 

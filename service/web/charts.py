@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import date, datetime, timedelta
+from itertools import pairwise
 
 import msgspec
 
@@ -66,13 +67,13 @@ def reason_bars(base: float, effects: Sequence[float], width: float = 168) -> tu
     places = [(mark - low + room) * scale for mark in marks]
     bars = [
         ReasonBar(x=min(before, after), width=max(abs(after - before), 1.0), edge=after)
-        for before, after in zip(places, places[1:], strict=False)
+        for before, after in pairwise(places)
     ]
     return places[0], bars
 
 
 class Fan(msgspec.Struct, frozen=True, kw_only=True):
-    """The period as a chart: closed to date, then the band to its end, against the quota."""
+    """The period as a chart: closed to date, then the band to its end, against the quota. Heights are from above."""
 
     width: float
     height: float
@@ -83,46 +84,63 @@ class Fan(msgspec.Struct, frozen=True, kw_only=True):
     closed: str
     band: str
     middle: str
-    today: float
+    today: float | None
+    """None for a period that is over or has not begun."""
     quota: float | None
-    p10: float
-    p50: float
-    p90: float
-    commit: float | None
+    ends: tuple[float, float, float] | None
+    """Where P10, P50 and P90 end."""
     ticks: list[tuple[float, float]]
     """(y, value)"""
     days: list[tuple[float, date]]
     """(x, first day of a month)"""
 
 
-def fan(
-    start: date, end: date, today: date, closed: Sequence[tuple[date, float]], bounds: tuple[float, float, float],
-    *, quota: float | None = None, commit: float | None = None, width: float = 960, height: float = 280,
-) -> Fan:  # fmt: skip
-    """`closed`: running sums by day; `bounds`: P10, P50, P90 of the whole period's closed amount."""
-    left, right, top, bottom = 8.0, width - 78, 14.0, height - 24
-    days = max((end - start).days, 1)
-    sums = [amount for _, amount in closed] or [0.0]
-    ceiling, step = _scale(max([*bounds, *sums, quota or 0.0, commit or 0.0]))
+class Course(msgspec.Struct, frozen=True, kw_only=True):
+    """What a fan is drawn from. Times are days since the period began; amounts are running sums."""
 
-    def x(day: date) -> float:
-        return left + min(max((day - start).days / days, 0.0), 1.0) * (right - left)
+    start: date
+    days: int
+    today: float
+    closed: Sequence[tuple[float, float]]
+    band: Sequence[tuple[float, float, float, float]]
+    """(day, P10, P50, P90)"""
+    quota: float | None = None
+
+
+def fan(course: Course, *, width: float = 960, height: float = 280) -> Fan:
+    """Places a course on a canvas of this size."""
+    left, right, top, bottom = 8.0, width - 92, 16.0, height - 24
+    sums = [amount for _, amount in course.closed] or [0.0]
+    ceiling, step = _scale(max([*sums, course.quota or 0.0, *(row[3] for row in course.band)]))
+
+    def x(day: float) -> float:
+        return left + min(max(day / course.days, 0.0), 1.0) * (right - left)
 
     def y(amount: float) -> float:
         return bottom - amount / ceiling * (bottom - top)
 
-    now, reached = x(today), y(sums[-1])
-    low, middle, high = (y(bound) for bound in bounds)
+    now = x(course.today)
+    is_running = 0 < course.today < course.days
+    band = [(x(day), y(low), y(middle), y(high)) for day, low, middle, high in course.band]
     return Fan(
         width=width, height=height, left=left, right=right, top=top, bottom=bottom,
-        closed=_steps([(x(day), y(amount)) for day, amount in closed], y(0.0), left, now),
-        band=f"M{now:.1f} {reached:.1f}L{right:.1f} {high:.1f}V{low:.1f}Z",
-        middle=f"M{now:.1f} {reached:.1f}L{right:.1f} {middle:.1f}",
-        today=now, quota=None if quota is None else y(quota), p10=low, p50=middle, p90=high,
-        commit=None if commit is None else y(commit),
+        closed=_steps([(x(day), y(amount)) for day, amount in course.closed], y(0.0), left, now),
+        band=_outline(band), middle=_line([(place, middle) for place, _, middle, _ in band]),
+        today=now if is_running else None, quota=None if course.quota is None else y(course.quota),
+        ends=(band[-1][1], band[-1][2], band[-1][3]) if band else None,
         ticks=[(y(step * index), step * index) for index in range(int(ceiling / step) + 1)],
-        days=[(x(day), day) for day in _months(start, end)],
+        days=[(x((day - course.start).days), day) for day in _months(course.start, course.days)],
     )  # fmt: skip
+
+
+def _line(points: Sequence[tuple[float, float]]) -> str:
+    return "".join(f"{'L' if index else 'M'}{x:.1f} {y:.1f}" for index, (x, y) in enumerate(points))
+
+
+def _outline(band: Sequence[tuple[float, float, float, float]]) -> str:
+    """The upper edge there and the lower edge back."""
+    edges = [(x, high) for x, _, _, high in band] + [(x, low) for x, low, _, _ in reversed(band)]
+    return f"{_line(edges)}Z" if edges else ""
 
 
 def _steps(points: Sequence[tuple[float, float]], floor: float, left: float, now: float) -> str:
@@ -145,20 +163,19 @@ def _scale(highest: float) -> tuple[float, float]:
     return magnitude * 10, magnitude * 2.5
 
 
-def _months(start: date, end: date) -> list[date]:
-    first = start.replace(day=1)
-    found = []
-    while first <= end:
+def _months(start: date, days: int) -> list[date]:
+    first, found = start.replace(day=1), []
+    while first < start + timedelta(days=days):
         if first >= start:
             found.append(first)
         first = (first + timedelta(days=32)).replace(day=1)
-    return found
+    return found[:: max(1, len(found) // 6)]
 
 
 def spread_labels(places: Sequence[float], gap: float = 14) -> list[float]:
     """The places of labels moved apart until none covers another; order is kept."""
     order = sorted(range(len(places)), key=lambda index: places[index])
     moved = [float(place) for place in places]
-    for before, after in zip(order, order[1:], strict=False):
+    for before, after in pairwise(order):
         moved[after] = max(moved[after], moved[before] + gap)
     return moved

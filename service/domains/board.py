@@ -1,0 +1,273 @@
+"""The board: the deals of one pipeline by stage, each column with its count, its sums and its first cards."""
+
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+import msgspec
+from litestar import Request, Response, get
+from litestar.di import NamedDependency
+
+from service import query
+from service.access import Actor, guard, require, visible
+from service.db import Database, Params
+from service.domains.opportunities import resource as opportunities
+from service.errors import BadRequest, NotFound
+from service.query import Builder
+from service.wire import answer
+
+# --- shapes ------------------------------------------------------------------------------------------------------
+
+
+class Owner(msgspec.Struct, kw_only=True):
+    id: UUID
+    name: str
+
+
+class CardScore(msgspec.Struct, kw_only=True):
+    """What a card shows of the deal's newest score."""
+
+    score: int
+    win_probability: float | None
+    trend: str
+    grade: str
+    scored_at: datetime
+
+
+class Card(msgspec.Struct, kw_only=True):
+    """A deal on the board. `next_action` is the title of its first open recommendation."""
+
+    id: UUID
+    version: int
+    name: str
+    pipeline_id: UUID
+    stage: str
+    status: str
+    account_id: UUID | None
+    account_name: str | None
+    amount: Decimal | None
+    currency: str | None
+    amount_home: Decimal | None
+    close_date: date | None
+    closed_on: date | None
+    owner: Owner | None
+    score: CardScore | None
+    next_action: str | None
+
+
+class Column(msgspec.Struct, kw_only=True):
+    """A stage. Sums are in home currency; `weighted_sum` counts each amount by the chance of its stage."""
+
+    key: str
+    name: str
+    status: str
+    position: int
+    count: int = 0
+    sum: Decimal = Decimal(0)
+    weighted_sum: Decimal = Decimal(0)
+    items: list[Card] = []
+    next: str | None = None
+
+
+class Pipeline(msgspec.Struct, kw_only=True):
+    id: UUID
+    key: str
+    name: str
+
+
+class Board(msgspec.Struct, kw_only=True):
+    pipeline: Pipeline | None
+    columns: list[Column]
+
+
+# --- rules -------------------------------------------------------------------------------------------------------
+
+CARDS = 25
+"""Cards of a column that come at first, unless `limit` asks for others."""
+
+_OPEN_FIRST = "CASE WHEN t.status = 'open' THEN t.close_date END"
+_ORDER = [
+    (_OPEN_FIRST, "date", False, True),
+    ("t.closed_at", "instant", True, True),
+    ("t.id", "uuid", False, False),
+]
+"""Open deals by close date, those without one last; closed ones newest first."""
+
+_CARD = """
+t.id, t.version, t.name, t.pipeline_id, t.stage, t.status, t.account_id, t.amount, t.currency, t.amount_home,
+t.close_date, t.closed_at, t.closed_on, t.owner_id"""
+
+
+def split(request: query.Request) -> tuple[str | None, str | None]:
+    """Takes the board's own parameters out of the filters: the pipeline's key, and the column of the cursor.
+
+    Raises `BadRequest` for parameters that a board has no use for.
+    """
+    own = {"pipeline": "", "group": "stage"}
+    for name, operator, value in request.filters:
+        if name in own and operator == "eq":
+            own[name] = value
+    if own["group"] != "stage":
+        raise BadRequest("group: a board is grouped by stage.")
+    request.filters = [item for item in request.filters if item[0] not in own]
+    if request.sort or request.fields is not None or request.expand or request.as_of or request.count:
+        raise BadRequest("A board takes pipeline, group, limit, cursor, q and filters.")
+    column = None
+    if request.cursor is not None:
+        if len(request.cursor) != len(_ORDER) + 1:
+            raise BadRequest("cursor: this is not a cursor of a board.")
+        column, *request.cursor = request.cursor
+    return own["pipeline"] or None, column
+
+
+async def pipelines(database: Database) -> list[Pipeline]:
+    """The active pipelines, the default one first."""
+    rows = await database.fetch(
+        "SELECT id, key, name FROM pipelines WHERE is_active AND deleted_at IS NULL ORDER BY is_default DESC, name, id"
+    )
+    return [Pipeline(**dict(row)) for row in rows]
+
+
+async def stages_of(database: Database, pipeline_id: UUID) -> list[Column]:
+    """The stages of a pipeline in their order, as columns without cards."""
+    rows = await database.fetch(
+        "SELECT key, name, status, position FROM stages WHERE pipeline_id = $1 AND deleted_at IS NULL"
+        " ORDER BY position, id",
+        pipeline_id,
+    )
+    return [Column(**dict(row), items=[]) for row in rows]
+
+
+async def stages(database: Database, pipeline: str | None = None) -> list[Column]:
+    """All stages of the pipeline of this key, or of the default one."""
+    known = await pipelines(database)
+    chosen = next((each for each in known if pipeline is None or each.key == pipeline), None)
+    return await stages_of(database, chosen.id) if chosen else []
+
+
+async def load(
+    database: Database, actor: Actor, request: query.Request, *, limit: int = CARDS, cards: bool = True
+) -> Board:
+    """The board as `actor` sees it. A cursor in `request` asks for the next cards of its column alone."""
+    require(actor, "opportunities", "read")
+    key, only = split(request)
+    known = await pipelines(database)
+    chosen = next((each for each in known if key is None or each.key == key), None)
+    if chosen is None and key is not None:
+        raise NotFound("There is no such pipeline.")
+    if chosen is None:
+        return Board(pipeline=None, columns=[])
+    columns = [each for each in await stages_of(database, chosen.id) if only is None or each.key == only]
+    await _count(database, actor, request, chosen.id, columns)
+    if cards:
+        await _fill(database, actor, request, chosen.id, columns, limit)
+    return Board(pipeline=chosen, columns=columns)
+
+
+async def _count(
+    database: Database, actor: Actor, request: query.Request, pipeline_id: UUID, columns: list[Column]
+) -> None:
+    """Counts and sums of all columns, in one statement."""
+    builder = Builder(opportunities.source, actor, request)
+    where = builder.where({"pipeline_id": pipeline_id})
+    rows = await database.fetch(
+        "SELECT t.stage, count(*) AS count, coalesce(sum(t.amount_home), 0) AS sum,"
+        " coalesce(sum(round(t.amount_home * t.probability::numeric, 4)), 0) AS weighted_sum"
+        f" FROM opportunities t WHERE {where} GROUP BY t.stage",
+        *builder.params,
+    )
+    found = {row["stage"]: row for row in rows}
+    for column in columns:
+        if row := found.get(column.key):
+            column.count, column.sum, column.weighted_sum = row["count"], row["sum"], row["weighted_sum"]
+
+
+async def _fill(
+    database: Database,
+    actor: Actor,
+    request: query.Request,
+    pipeline_id: UUID,
+    columns: list[Column],
+    limit: int,
+) -> None:
+    """The next cards of each column, in one statement; one card more than shown tells that there is a next page."""
+    builder = Builder(opportunities.source, actor, request)
+    where = f"{builder.where({'pipeline_id': pipeline_id})} AND {builder.after(_ORDER)}"
+    order = f"{_OPEN_FIRST} ASC NULLS LAST, t.closed_at DESC NULLS LAST, t.id"
+    keys = builder.params.add([column.key for column in columns])
+    deals = (
+        f"SELECT d.*, k.place FROM unnest({keys}::text[]) WITH ORDINALITY AS k(key, place) CROSS JOIN LATERAL"
+        f" (SELECT {_CARD}, row_number() OVER (ORDER BY {order}) AS turn FROM opportunities t"
+        f" WHERE t.stage = k.key AND {where} ORDER BY {order} LIMIT {limit + 1}) d"
+    )
+    rows = await database.fetch(_dressed(deals, actor, builder.params), *builder.params)
+    for column in columns:
+        mine = [row for row in rows if row["stage"] == column.key]
+        column.items = [_card(row) for row in mine[:limit]]
+        if len(mine) > limit:
+            last = mine[limit - 1]
+            due = last["close_date"] if last["status"] == "open" else None
+            column.next = query.encode_cursor([column.key, due, last["closed_at"], last["id"]])
+
+
+def _dressed(deals: str, actor: Actor, params: Params) -> str:
+    """The statement that puts names, score and next action beside each deal of `deals`."""
+    account = guard(actor, "accounts", "a", params)
+    score = visible(actor, "scores", "s", params)
+    action = visible(actor, "recommendations", "r", params)
+    return (
+        f"WITH d AS MATERIALIZED ({deals})"
+        " SELECT d.*, u.name AS owner_name, a.name AS account_name, s.score, s.win_probability, s.trend, s.grade,"
+        " s.scored_at, n.title AS next_action FROM d"
+        " LEFT JOIN users u ON u.id = d.owner_id"
+        f" LEFT JOIN accounts a ON a.id = d.account_id AND a.deleted_at IS NULL AND {account}"
+        f" LEFT JOIN current_scores s ON s.opportunity_id = d.id AND {score}"
+        " LEFT JOIN LATERAL (SELECT r.title FROM recommendations r WHERE r.opportunity_id = d.id"
+        f" AND r.status = 'open' AND {action} ORDER BY r.rank, r.id LIMIT 1) n ON d.status = 'open'"
+        " ORDER BY d.place, d.turn"
+    )
+
+
+def _card(row: Any) -> Card:
+    owner = Owner(id=row["owner_id"], name=row["owner_name"]) if row["owner_name"] else None
+    score = None
+    if row["scored_at"] is not None and row["status"] == "open":
+        score = CardScore(**{name: row[name] for name in CardScore.__struct_fields__})
+    plain = {name: row[name] for name in Card.__struct_fields__ if name not in ("owner", "score")}
+    return Card(**plain, owner=owner, score=score)
+
+
+async def one_card(database: Database, actor: Actor, deal_id: UUID) -> Card:
+    """The card of one deal; `NotFound` for what the actor does not see."""
+    require(actor, "opportunities", "read")
+    params = Params([deal_id])
+    seen = visible(actor, "opportunities", "t", params)
+    deal = (
+        f"SELECT {_CARD}, 1 AS turn, 1 AS place FROM opportunities t"
+        f" WHERE t.id = $1 AND t.deleted_at IS NULL AND {seen}"
+    )
+    row = await database.fetchrow(_dressed(deal, actor, params), *params)
+    if row is None:
+        raise NotFound("There is no such opportunity.")
+    return _card(row)
+
+
+# --- routes ------------------------------------------------------------------------------------------------------
+
+
+@get("/board")
+async def board(
+    request: Request[Any, Any, Any], actor: NamedDependency[Actor], database: NamedDependency[Database]
+) -> Response[bytes]:
+    """The columns of a pipeline (`?pipeline=key`, else the default one) with `limit` cards each; takes list filters.
+
+    `cursor` with a column's `next` answers that column alone.
+    """
+    asked = query.parse(request.scope["query_string"])
+    limit = asked.limit if b"limit=" in request.scope["query_string"] else CARDS
+    found = await load(database, actor, asked, limit=limit)
+    return answer({"pipeline": found.pipeline, "columns": found.columns})
+
+
+routes: list[Any] = [board]

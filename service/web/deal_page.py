@@ -1,0 +1,135 @@
+"""The deal page, and its forms: log an activity, answer a recommendation."""
+
+import asyncio
+from datetime import UTC, datetime
+from typing import Any, get_args
+from uuid import UUID
+
+from litestar import MediaType, Request, Response, get, post
+from litestar.di import NamedDependency
+from litestar.response import Redirect
+
+from service.access import may, require
+from service.crud import insert
+from service.domains import activities
+from service.web import board_page, charts, deal_reads, deal_words
+from service.web.frame import Visit
+from service.web.render import page
+
+Web = Request[Any, Any, Any]
+Row = dict[str, Any]
+
+SOURCES = {
+    "rule": "from a playbook rule, effect not measured",
+    "model": "from measured effects",
+    "exploration": "tried at random to learn its effect",
+}
+DISMISS_REASONS = ("Already done", "Not relevant here", "Wrong moment", "The customer asked us not to")
+LOGGED_TYPES = ("call", "email", "meeting", "demo", "note")
+NO_SCORE = (
+    "No chance yet. A changed deal is scored within seconds; where that does not happen, no model serves yet: "
+    "it needs closed deals to learn from."
+)
+NO_SIMILAR = "None found yet: closed deals are compared once they are indexed."
+
+
+def _reasons(score: Row | None) -> Row:
+    """Reasons with the geometry of their bars; the share without a name is called other factors."""
+    if score is None or score["win_probability"] is None or score["base_value"] is None:
+        return {"reasons": [], "bar_start": 0.0, "bars": []}
+    rows = [dict(reason) for reason in score["reasons"]]
+    start, bars = charts.reason_bars(float(score["base_value"]), [float(row["effect"]) for row in rows])
+    return {"reasons": rows, "bar_start": start, "bars": bars}
+
+
+def _score_view(deal: Row, score: Row | None, past: list[Row], visit: Visit) -> Row:
+    """All that the page says of the chance."""
+    view: Row = {"score": score, "spark": None, "points": [], "changed": "", "odds": [], "evidence": ""}
+    view["no_score"] = (
+        NO_SCORE if deal["status"] == "open" else "The deal is closed: there is nothing left to predict."
+    )
+    if score is None or score["win_probability"] is None or deal["status"] != "open":
+        return view | _reasons(None) | {"score": None}
+    points = [(row["scored_at"], float(row["win_probability"])) for row in past]
+    return (
+        view
+        | _reasons(score)
+        | {
+            "points": points,
+            "spark": charts.spark(points),
+            "changed": deal_words.changed(score, past, visit.say),
+            "odds": deal_words.odds(score, visit.say),
+            "evidence": deal_words.evidence(score, visit.say),
+        }
+    )
+
+
+async def _view(visit: Visit, deal: Row) -> Row:
+    """Everything on the page, asked side by side."""
+    deal_id = deal["id"]
+    named = [*deal["competitor_ids"], *([deal["competitor_id"]] if deal["competitor_id"] else [])]
+    async with asyncio.TaskGroup() as group:
+        stages = group.create_task(deal_reads.stages(visit, deal["pipeline_id"]))
+        score = group.create_task(deal_reads.score(visit, deal_id))
+        past = group.create_task(deal_reads.past_scores(visit, deal_id))
+        actions = group.create_task(deal_reads.actions(visit, deal_id))
+        acts = group.create_task(deal_reads.activities(visit, deal_id))
+        notes = group.create_task(deal_reads.notes(visit, deal_id))
+        versions = group.create_task(deal_reads.versions(visit, deal_id))
+        people = group.create_task(deal_reads.people(visit))
+        sides = group.create_task(deal_reads.stakeholders(visit, deal_id))
+        cards = group.create_task(deal_reads.battle_cards(visit, named))
+        rivals = group.create_task(board_page.competitors(visit))
+    path = stages.result()
+    names = {stage["key"]: stage["name"] for stage in path}
+    moves = deal_words.changes(versions.result(), names, people.result(), visit.say)
+    items, more = deal_words.timeline(acts.result(), notes.result(), moves, visit.say)
+    return _score_view(deal, score.result(), past.result(), visit) | {
+        "deal": deal, "stages": path, "stage_now": next(each for each in path if each["key"] == deal["stage"]),
+        "actions": actions.result() if deal["status"] == "open" else [], "timeline": items, "timeline_more": more,
+        "stakeholders": sides.result(), "battle_cards": cards.result(), "competitors": rivals.result(),
+    }  # fmt: skip
+
+
+@get("/deals/{deal_id:uuid}", opt={"optional": True}, media_type=MediaType.HTML)
+async def deal_page(visit: NamedDependency[Visit], deal_id: UUID) -> Response[Any]:
+    """One deal: its chance and why, what to do next, what happened."""
+    return await _page(visit, deal_id)
+
+
+async def _page(visit: Visit, deal_id: UUID, trouble: str = "", status: int = 200) -> Response[Any]:
+    deal = await deal_reads.deal(visit, deal_id)
+    values = await _view(visit, deal)
+    visit.frame.path = f"/deals/{deal_id}"
+    return page(
+        "deal.html", visit.titled(deal["name"], "board"), visit.say, status=status, **values, trouble=trouble,
+        similar=await _similar(visit, deal_id), no_similar=NO_SIMILAR,
+        may_log=may(visit.actor, "activities", "create"), may_act=may(visit.actor, "recommendations", "done"),
+        may_move=may(visit.actor, "opportunities", "stage"), activity_types=LOGGED_TYPES, sources=SOURCES,
+        dismiss_reasons=DISMISS_REASONS, loss_reasons=board_page.LOSS_REASONS,
+    )  # fmt: skip
+
+
+async def _similar(visit: Visit, deal_id: UUID) -> list[Row]:
+    return []
+
+
+@post("/deals/{deal_id:uuid}/activity", opt={"optional": True}, status_code=303)
+async def log_activity(request: Web, visit: NamedDependency[Visit], deal_id: UUID) -> Response[Any]:
+    """Writes down what has just happened."""
+    form = {name: str(value) for name, value in (await request.form()).items()}
+    require(visit.actor, "activities", "create")
+    deal = await deal_reads.deal(visit, deal_id)
+    draft = {
+        "type": form.get("type", ""), "subject": form.get("subject", "").strip()[:200] or None,
+        "direction": form.get("direction", ""), "occurred_at": datetime.now(UTC), "status": "completed",
+        "opportunity_id": deal_id, "account_id": deal["account_id"],
+    }  # fmt: skip
+    if draft["type"] not in LOGGED_TYPES or draft["direction"] not in get_args(activities.Direction):
+        return await _page(visit, deal_id, "Say what happened, and who began it.", 422)
+    async with visit.database.begin() as tx:
+        await insert(tx, activities.resource, visit.actor, draft)
+    return Redirect(f"/deals/{deal_id}", status_code=303)
+
+
+routes: list[Any] = [deal_page, log_activity]
