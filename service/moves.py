@@ -41,7 +41,7 @@ def first(stages: Sequence[Row]) -> Row:
     for stage in stages:
         if stage["status"] == "open":
             return stage
-    raise Conflict("This pipeline has no open stage.")
+    raise Conflict("The pipeline has no open stage: create a pipeline with its stages first.")
 
 
 def _enter(stage: Row, now: datetime) -> dict[str, Any]:

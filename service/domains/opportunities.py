@@ -18,7 +18,7 @@ from service.access import SYSTEM, Actor, require, visible
 from service.crud import Resource, Row, crud, document, locked, update
 from service.db import MONEY, Database, Params, Tx, business_table
 from service.domains.assignment import assign
-from service.domains.pipelines import Category, Status, default_pipeline, stages_of
+from service.domains.pipelines import Category, Status, stages_of
 from service.errors import Conflict, Invalid, Pointer
 from service.idempotency import idempotent
 from service.rules import amounts, exist, fault, owned, refuse
@@ -180,7 +180,7 @@ class History(msgspec.Struct, kw_only=True):
 
 # Rules ---------------------------------------------------------------------------------------------
 
-_UNLIKE = frozenset({"amount", "currency", "status", "closed_on"})
+_WORTH = frozenset({"amount", "currency", "status", "closed_on"})
 """Where none of these changed, the home amount stays as it is."""
 
 
@@ -202,29 +202,26 @@ def check(new: Row, old: Row | None) -> None:
 
 async def prepare(tx: Tx, actor: Actor, new: Row, old: Row | None) -> None:
     """Fills what follows from the rest: stage, status, chance, category, currency and the home amount."""
-    settings, now = await calendar.company(tx), datetime.now(UTC)
-    if old is None:
-        await _begin(tx, new, now, settings.today(now))
-    elif new["forecast_category"] is None or new["forecast_category"] != old["forecast_category"]:
+    if old and (new["forecast_category"] is None or new["forecast_category"] != old["forecast_category"]):
         await _categorize(tx, new, old)
-    if new.get("currency") is None:
-        new["currency"] = settings.home_currency
-    if old is None or new["competitor_ids"] != old["competitor_ids"]:
-        await exist(tx, actor, "competitors", "competitor_ids", new.get("competitor_ids") or ())
+    if new.get("competitor_ids") and (old is None or new["competitor_ids"] != old["competitor_ids"]):
+        await exist(tx, actor, "competitors", "competitor_ids", new["competitor_ids"])
     if old and new["amount"] != old["amount"]:
         await _refuse_amount(tx, new)
-    if old is None or any(new[name] != old[name] for name in _UNLIKE):
-        day = new.get("closed_on") or settings.today(now)
-        new["amount_home"] = await money.at_home(
-            tx, new.get("amount"), new["currency"], day, settings.home_currency
-        )
+    if old and not any(new[name] != old[name] for name in _WORTH):
+        return
+    settings, now = await calendar.company(tx), datetime.now(UTC)
+    today, home = settings.today(now), settings.home_currency
+    if old is None:
+        await _begin(tx, new, now, today)
+    new["currency"] = new.get("currency") or home
+    day = new.get("closed_on") or today
+    new["amount_home"] = await money.at_home(tx, new.get("amount"), new["currency"], day, home)
 
 
 async def _begin(tx: Tx, new: Row, now: datetime, today: date) -> None:
     """The first stage, or the one named; a deal that is created closed needs what a close needs."""
-    if "pipeline_id" not in new:
-        new["pipeline_id"] = await default_pipeline(tx)
-    stages = await stages_of(tx, new["pipeline_id"])
+    stages = await stages_of(tx, new.get("pipeline_id"))
     stage = moves.find(stages, new["stage"], "stage") if "stage" in new else moves.first(stages)
     chosen = new.get("forecast_category")
     new |= moves.begin(stage, new, now, today)
@@ -253,8 +250,10 @@ async def lines_total(tx: Tx, opportunity_id: UUID) -> Any:
 
 
 async def _refuse_amount(tx: Tx, new: Row) -> None:
-    """With lines the amount is their sum and nothing else."""
+    """With lines the amount is their sum and nothing else; to leave it out is no wish to change it."""
     total = await lines_total(tx, new["id"])
+    if new["amount"] is None:
+        new["amount"] = total
     if total is not None and total != new["amount"]:
         raise Conflict(
             "The amount is the total of the deal's lines.",

@@ -168,23 +168,19 @@ async def after_stage(tx: Tx, actor: Actor, new: Row, old: Row | None) -> None:
         )
 
 
-async def stages_of(run: Database | Tx, pipeline_id: UUID) -> list[Row]:
-    """The stages of a pipeline in their order."""
+_DEFAULT = """
+SELECT id FROM pipelines WHERE deleted_at IS NULL AND is_active ORDER BY is_default DESC, id LIMIT 1"""
+
+
+async def stages_of(run: Database | Tx, pipeline_id: UUID | None) -> list[Row]:
+    """The stages of a pipeline (None: the default, else the oldest that is active) in their order."""
     rows = await run.fetch(
-        "SELECT * FROM stages WHERE pipeline_id = $1 AND deleted_at IS NULL ORDER BY position, id",
+        "SELECT s.* FROM stages s JOIN pipelines p ON p.id = s.pipeline_id"
+        f" WHERE p.id = coalesce($1::uuid, ({_DEFAULT})) AND s.deleted_at IS NULL AND p.deleted_at IS NULL"
+        " ORDER BY s.position, s.id",
         pipeline_id,
     )
     return [dict(row) for row in rows]
-
-
-async def default_pipeline(run: Database | Tx) -> UUID:
-    """Where a deal begins unless it says so: the default, else the oldest that is active."""
-    found = await run.fetchval(
-        "SELECT id FROM pipelines WHERE deleted_at IS NULL AND is_active ORDER BY is_default DESC, id LIMIT 1"
-    )
-    if found is None:
-        raise Conflict("There is no active pipeline yet: create one, with its stages.")
-    return found  # type: ignore[no-any-return]
 
 
 # Routes --------------------------------------------------------------------------------------------

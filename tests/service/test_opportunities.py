@@ -289,3 +289,30 @@ async def test_there_is_one_default_pipeline(client: httpx.AsyncClient, people: 
     url = f"/pipelines/{first[0]['id']}"
     back = await client.patch(url, headers=people.ops.headers, json={"is_default": True})
     assert back.status_code == 200, back.text
+
+
+async def test_a_put_replaces_what_a_person_may_change(client: httpx.AsyncClient, people: People) -> None:
+    deal = await _deal(client, people.rep, amount=5, next_step="call", close_date="2027-01-01")
+    url = f"/opportunities/{deal['id']}"
+    assert (await client.put(url, headers=people.rep.headers, json={"name": "New"})).status_code == 428
+    put = await client.put(
+        url, headers=people.rep.headers | ANY, json={"name": "New", "close_date": "2027-02-01"}
+    )
+    assert put.status_code == 200, put.text
+    now = put.json()
+    assert (now["name"], now["close_date"], now["amount"], now["next_step"]) == (
+        "New",
+        "2027-02-01",
+        None,
+        None,
+    )
+    assert (now["stage"], now["owner_id"], now["currency"]) == (deal["stage"], deal["owner_id"], "USD")
+
+
+async def test_a_put_empties_lists_as_lists(client: httpx.AsyncClient, people: People) -> None:
+    steps = [{"action": "call", "title": "Call them"}]
+    made = await client.post("/playbooks", headers=people.ops.headers, json={"name": "P", "steps": steps})
+    assert made.json()["steps"] == [{"action": "call", "title": "Call them"}]
+    url = f"/playbooks/{made.json()['id']}"
+    put = await client.put(url, headers=people.ops.headers | ANY, json={"name": "P"})
+    assert (put.json()["steps"], put.json()["criteria"], put.json()["cf"]) == ([], [], {})
