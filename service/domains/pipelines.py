@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from msgspec import UNSET, Meta
 
 from service import columns as c
-from service import ledger
+from service import ledger, query
 from service.access import SYSTEM, Actor, visible
 from service.crud import Resource, Row, crud
 from service.db import Database, Params, Tx, business_table
@@ -107,9 +107,17 @@ def _sense(stage: Row) -> Iterator[Pointer]:
         yield fault("forecast_category", "an open stage is not closed")
 
 
+def _askable(stage: Row) -> Iterator[Pointer]:
+    """A criterion on a field that no deal has would hold every deal for ever."""
+    fields = query.columns("opportunities")
+    for number, criterion in enumerate(stage.get("exit_criteria") or ()):
+        if criterion["field"] not in fields and not criterion["field"].startswith("cf."):
+            yield fault(f"exit_criteria/{number}/field", "is no field of deals")
+
+
 def check_stage(new: Row, old: Row | None) -> None:
     """Won is certain and closed, lost is impossible and omitted; an open stage is neither certain nor closed."""
-    refuse(_sense(new))
+    refuse(_sense(new), _askable(new))
 
 
 async def prepare_pipeline(tx: Tx, actor: Actor, new: Row, old: Row | None) -> None:

@@ -294,6 +294,7 @@ CASES = [
     ("stage", {"probability": 1.1}, "/probability"),
     ("stage", {"probability": 1}, "/probability"),
     ("stage", {"status": "won"}, "/probability"),
+    ("stage", {"exit_criteria": [{"field": "amont", "op": "gt", "value": 1}]}, "/exit_criteria/0/field"),
     ("territory", {"member_ids": [str(uuid4())]}, "/member_ids/0"),
     ("user", {"start_date": "2026-02-01", "end_date": "2026-01-01"}, "/end_date"),
     ("user", {"absences": [{"start_date": "2026-02-01", "end_date": "2026-01-01"}]}, "/absences/0/end_date"),
