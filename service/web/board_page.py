@@ -9,6 +9,7 @@ from uuid import UUID
 import msgspec
 from litestar import MediaType, Request, Response, get, post
 from litestar.di import NamedDependency
+from litestar.params import FromPath
 from litestar.response import Redirect
 
 from service import calendar, query
@@ -178,7 +179,7 @@ async def more_cards(request: Web, visit: NamedDependency[Visit]) -> Response[An
 
 
 @get("/board/cards/{deal_id:uuid}", opt={"optional": True}, media_type=MediaType.HTML)
-async def one_card(visit: NamedDependency[Visit], deal_id: UUID) -> Response[Any]:
+async def one_card(visit: NamedDependency[Visit], deal_id: FromPath[UUID]) -> Response[Any]:
     """One card as it is now, as a fragment."""
     card = await board.one_card(visit.database, visit.actor, deal_id)
     visit.frame.path = "/board"

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from litestar import MediaType, Request, Response, get, post
 from litestar.di import NamedDependency
+from litestar.params import FromPath
 from litestar.response import Redirect
 
 from service.access import may, require
@@ -92,7 +93,7 @@ async def _view(visit: Visit, deal: Row) -> Row:
 
 
 @get("/deals/{deal_id:uuid}", opt={"optional": True}, media_type=MediaType.HTML)
-async def deal_page(visit: NamedDependency[Visit], deal_id: UUID) -> Response[Any]:
+async def deal_page(visit: NamedDependency[Visit], deal_id: FromPath[UUID]) -> Response[Any]:
     """One deal: its chance and why, what to do next, what happened."""
     return await _page(visit, deal_id)
 
@@ -115,7 +116,7 @@ async def _similar(visit: Visit, deal_id: UUID) -> list[Row]:
 
 
 @post("/deals/{deal_id:uuid}/activity", opt={"optional": True}, status_code=303)
-async def log_activity(request: Web, visit: NamedDependency[Visit], deal_id: UUID) -> Response[Any]:
+async def log_activity(request: Web, visit: NamedDependency[Visit], deal_id: FromPath[UUID]) -> Response[Any]:
     """Writes down what has just happened."""
     form = {name: str(value) for name, value in (await request.form()).items()}
     require(visit.actor, "activities", "create")

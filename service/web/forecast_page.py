@@ -255,6 +255,7 @@ async def forecast_page(request: Web, visit: NamedDependency[Visit]) -> Response
         forecast=forecast, figures=figures(forecast, say), closed=closed,
         fan=wide, labels=_labels(wide, forecast, say), fan_narrow=narrow, labels_narrow=_labels(narrow, forecast, say),
         sentences=[coverage(forecast["ai"], say), made_of(forecast, say)], children=children,
+        has_bands=any(row["ai"]["p10"] is not None for row in [forecast, *children]),
         children_are_people=all(child["node"]["type"] == "user" for child in children), ceiling=_ceiling(children),
     )  # fmt: skip
 

@@ -11,6 +11,7 @@ from litestar import MediaType, Request, Response, Router, get, post
 from litestar.datastructures import Cookie
 from litestar.di import NamedDependency, Provide
 from litestar.exceptions import HTTPException
+from litestar.params import FromPath
 from litestar.response import Redirect
 
 from service.auth import Gate
@@ -146,7 +147,7 @@ async def _open(request: Web, database: Database, user_id: Any, back: str) -> Re
 
 
 @get("/sign-in/{token:str}", opt={"public": True}, media_type=MediaType.HTML)
-async def sign_in_link(request: Web, token: str) -> Response[Any]:
+async def sign_in_link(request: Web, token: FromPath[str]) -> Response[Any]:
     """The page of a one-time link. Looking at it does not use the link up: mail scanners look too."""
     form_token = request.cookies.get(FORM_COOKIE, "") or secrets.token_urlsafe(24)
     frame, say = stranger_frame(request, form_token)
@@ -208,7 +209,7 @@ def _asset(name: str) -> bytes:
 
 
 @get("/static/{name:str}", opt={"public": True})
-async def asset(name: str) -> Response[bytes]:
+async def asset(name: FromPath[str]) -> Response[bytes]:
     """A built script, stylesheet or icon. Its name holds its hash, so it may be kept for ever."""
     kind = TYPES.get("." + name.rpartition(".")[2])
     if kind is None or name.startswith(".") or not (STATIC / name).is_file():

@@ -1,0 +1,91 @@
+"""The deal page's sentences."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from service.web import deal_words
+from service.web.words import MINUS, Words
+
+NOW = datetime(2026, 11, 24, 11, 0, tzinfo=UTC)
+SAY = Words(now=NOW)
+
+
+def score(days_ago: float, chance: float, version: int = 4, **effects: float) -> dict[str, Any]:
+    texts = {"meet": "A meeting with the buyer", "push": "Close date pushed 2 times", "crm": "CRM use"}
+    return {
+        "scored_at": NOW - timedelta(days=days_ago),
+        "win_probability": chance,
+        "model_version": version,
+        "reasons": [{"key": key, "text": texts[key], "effect": effect} for key, effect in effects.items()],
+    }
+
+
+def test_a_change_names_its_size_its_span_and_its_largest_reasons() -> None:
+    past = [
+        score(20, 0.2, meet=-0.1),
+        score(8, 0.3, meet=0.0, push=0.0),
+        score(0, 0.38, meet=0.11, push=-0.03),
+    ]
+    said = deal_words.changed(past[-1], past, SAY)
+    assert (
+        said
+        == f"Up 8 points in 8 days: a meeting with the buyer (+11); close date pushed 2 times ({MINUS}3.0)."
+    )
+
+
+def test_a_reason_that_is_gone_is_said_to_be_gone_and_capitals_stay() -> None:
+    past = [score(7, 0.5, crm=0.2), score(0, 0.3)]
+    assert (
+        deal_words.changed(past[-1], past, SAY)
+        == f"Down 20 points in 7 days: no longer: CRM use ({MINUS}20)."
+    )
+
+
+def test_a_first_score_a_steady_one_and_a_new_model() -> None:
+    only = [score(0, 0.3)]
+    assert "first score" in deal_words.changed(only[0], only, SAY)
+    steady = [score(9, 0.301), score(0, 0.303, version=5)]
+    assert deal_words.changed(steady[-1], steady, SAY) == (
+        "Unchanged in 9 days. The model itself changed in between."
+    )
+
+
+def test_the_parts_of_the_difference_add_up_to_it() -> None:
+    old, new = score(7, 0.4, meet=0.1, push=-0.2), score(0, 0.62, meet=0.2, push=-0.08)
+    steps = [new["reasons"][index]["effect"] - old["reasons"][index]["effect"] for index in range(2)]
+    assert abs(sum(steps) - (new["win_probability"] - old["win_probability"])) < 1e-9
+    assert "(+12)" in deal_words.changed(new, [old, new], SAY)
+
+
+def test_an_unmet_gate_is_counted() -> None:
+    rested = score(0, 0.3) | {
+        "model": "win",
+        "tier": "baseline",
+        "calibration": {},
+        "gate": {"required": {"closed_won": 40}, "present": {"closed_won": 14}, "is_met": False},
+    }
+    said = deal_words.evidence(rested, SAY)
+    assert "win rates by stage and segment" in said
+    assert "Not enough history yet: 14 of 40 closed won." in said
+
+
+def version(number: int, known: datetime, **fields: Any) -> dict[str, Any]:
+    row = {"version": number, "stage": "proposal", "amount": 1000, "currency": "USD", "close_date": "2026-12-14",
+           "owner_id": "1", "forecast_category": "pipeline", "next_step": None} | fields  # fmt: skip
+    return {"row": row, "known_from": known, "actor_id": "1"}
+
+
+def test_history_tells_each_change_once_and_the_category_only_when_somebody_chose_it() -> None:
+    versions = [
+        version(3, NOW, stage="negotiation", forecast_category="commit", amount=2500),
+        version(2, NOW - timedelta(days=1), forecast_category="best_case"),
+        version(1, NOW - timedelta(days=2)),
+    ]
+    stages = {"proposal": "Proposal", "negotiation": "Negotiation"}
+    told = [each["text"] for each in deal_words.changes(versions, stages, {"1": "Lena Koch"}, SAY)]
+    assert told == [
+        "Stage: Proposal → Negotiation",
+        "Amount: $1,000 → $2,500",
+        "Category: Pipeline → Best case",
+        "Created",
+    ]
