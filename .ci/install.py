@@ -38,7 +38,7 @@ def main(locks):
     for lock in locks:
         if wanted[lock] not in stamped():
             print("Installing %s (once; some minutes) …" % lock, flush=True)
-            pip("install", "--requirement", lock, *extra_index(lock))
+            pip("install", "--no-compile", "--requirement", lock, *extra_index(lock))
     pip("install", "--no-deps", "--no-build-isolation", "--editable", ".")
     kept = [line for line in stamped() if line.split()[0] not in locks]
     with open(STAMP + ".new", "w") as file:
@@ -112,7 +112,7 @@ def reachable():
 
 
 def pip(*arguments):
-    command = [os.path.join(VENV, "bin", "python"), "-m", "pip", "--disable-pip-version-check", "--quiet"]
+    command = [os.path.join(VENV, "bin", "python"), "-m", "pip", "--disable-pip-version-check", "-qq"]
     environment = dict(os.environ, PIP_RETRIES="2", PIP_NO_INPUT="1", PIP_ROOT_USER_ACTION="ignore")
     environment.setdefault("PIP_DEFAULT_TIMEOUT", "30")
     if subprocess.run(command + list(arguments), env=environment).returncode:

@@ -42,6 +42,15 @@ class Child:
     def log(self) -> str:
         return str(self.home / "logs" / f"{self.name}.log")
 
+    def last_words(self) -> str:
+        """The end of its log, in a sentence."""
+        with suppress(OSError, IndexError):
+            with open(self.log, "rb") as file:
+                file.seek(max(0, os.path.getsize(self.log) - 4096))
+                line = file.read().decode(errors="replace").strip().splitlines()[-1]
+            return f"{line.strip().rstrip('.')[:300]}. Its log is {self.log}."
+        return "It said nothing."
+
     def start(self) -> None:
         with held(), open(self.home.log(self.name), "wb") as output:
             self.process = subprocess.Popen(
