@@ -11,13 +11,15 @@ Three parts, each shrunk towards the wider group where there is little to learn 
 Time is in days on any one axis; weeks of the period count from 0 on the day that it begins.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from copy import copy
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ml.estimator import Estimator
 from ml.forecast import NewBusiness
 
 Floats = NDArray[np.float64]
@@ -68,18 +70,26 @@ class Ahead:
     week: float
 
 
-class Arrivals:
+@dataclass(eq=False)
+class Arrivals(Estimator):
     """Learns pace, odds by age and amounts from `Deals`, and says what each leaf will yet create and win."""
 
-    def __init__(
-        self, half_life_weeks: float = 39.0, pace_half_life_weeks: float = 13.0, longest: int = 53
-    ) -> None:
-        self.half_life_weeks = half_life_weeks
-        self.pace_half_life_weeks = pace_half_life_weeks
-        self.longest = longest
+    half_life_weeks: float = 39.0
+    pace_half_life_weeks: float = 13.0
+    longest: int = 53
+    n_: int = field(init=False, repr=False)
+    n_won_: int = field(init=False, repr=False)
+    pace_by_week_: Floats = field(init=False, repr=False)
+    win_odds_: Floats = field(init=False, repr=False)
+    loss_odds_: Floats = field(init=False, repr=False)
+    win_by_week_: Floats = field(init=False, repr=False)
+    amounts_: Floats = field(init=False, repr=False)
+    scale_by_team_: Floats = field(init=False, repr=False)
+    teams_: list[str] = field(init=False, repr=False)
 
     def fit(self, deals: Deals, now: float) -> "Arrivals":
         """`now` is the day up to which `deals` are known."""
+        self.teams_ = []
         self.n_ = len(deals.leaf)
         self.n_won_ = int(deals.won.sum())
         self.pace_by_week_ = self._pace_by_week(deals, now)
@@ -147,7 +157,7 @@ class Arrivals:
         counts = np.bincount(deals.leaf, weights=weight, minlength=len(teams))[: len(teams)] * sells
         weeks = np.maximum(now - np.where(sells, since, now), 0) / 7
         exposure = half / np.log(2) * (1 - 0.5 ** (weeks / half)) * sells
-        rate = counts.sum() / max(exposure.sum(), 1e-9)
+        rate = counts.sum() / (exposure.sum() + 8)  # a company of yesterday is not taken for one of a thousand a week
         team_counts, team_exposure = np.bincount(teams, weights=counts), np.bincount(teams, weights=exposure)
         team_rate = (team_counts + 8 * rate) / (team_exposure + 8)
         known = counts + 4 * team_rate[teams]
@@ -210,26 +220,10 @@ class Arrivals:
 
     def for_teams(self, names: Sequence[str]) -> "Arrivals":
         """The model with its teams numbered as `names`; a team that it never saw has the company's amounts."""
-        known = dict(zip(getattr(self, "teams_", []), self.scale_by_team_, strict=False))
-        other = Arrivals.from_dict(self.to_dict()).name_teams(names)
+        known = dict(zip(self.teams_, self.scale_by_team_, strict=False))
+        other = copy(self).name_teams(names)
         other.scale_by_team_ = np.array([known.get(name, 1.0) for name in names], float)
         return other
-
-    def to_dict(self) -> dict[str, Any]:
-        """Everything learned, as plain JSON values."""
-        learned = {name: getattr(self, name) for name in self.__dict__}
-        return {
-            name: value.tolist() if isinstance(value, np.ndarray) else value
-            for name, value in learned.items()
-        }
-
-    @classmethod
-    def from_dict(cls, learned: Mapping[str, Any]) -> "Arrivals":
-        """The inverse of `to_dict`."""
-        model = cls()
-        for name, value in learned.items():
-            setattr(model, name, np.asarray(value, float) if isinstance(value, list) and name != "teams_" else value)
-        return model
 
 
 def _smooth(events: NDArray[Any], at_risk: NDArray[Any], prior: float = 15.0) -> Floats:

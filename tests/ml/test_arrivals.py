@@ -1,11 +1,10 @@
 """The pace, the odds by age and the amounts of business to come, recovered from a planted company."""
 
-import json
-
 import numpy as np
 import pytest
 
 from ml.arrivals import GRID, WEEKS_OF_PERIOD, Ahead, Arrivals, Deals, week_of_quarter
+from ml.estimator import load
 
 NOW = 910.0
 PACE = np.array([0.5, 1.0, 2.0, 1.0])
@@ -54,6 +53,14 @@ def model() -> Arrivals:
 def test_the_pace_of_each_person_is_found(model: Arrivals) -> None:
     paces = [model.pace(planted(seed), NOW, np.zeros(4), TEAM)[0] for seed in range(6)]
     assert np.mean(paces, axis=0) == pytest.approx(PACE, rel=0.25)
+
+
+def test_a_company_of_yesterday_is_not_taken_for_a_giant(model: Arrivals) -> None:
+    deals = planted(1)
+    now = float(deals.created.min()) + 0.01
+    first = Deals(*(getattr(deals, name)[:3] for name in Deals.__dataclass_fields__))
+    pace, _ = model.pace(first, now, np.full(4, now - 0.001), TEAM)
+    assert pace.sum() < 5
 
 
 def test_who_sells_nothing_creates_nothing(model: Arrivals) -> None:
@@ -107,7 +114,7 @@ def test_skill_is_near_one_where_all_are_equal_and_low_for_who_never_wins(model:
 
 
 def test_saved_is_loaded(model: Arrivals) -> None:
-    again = Arrivals.from_dict(json.loads(json.dumps(model.to_dict())))
+    again = load(model.to_text())
     ahead, certainty = Ahead(np.array([30.0, 60.0]), 2.0), np.full(4, 10.0)
     mine, theirs = (one.expected(PACE, certainty, TEAM, ahead) for one in (model, again))
     np.testing.assert_array_equal(mine.wins, theirs.wins)
@@ -136,6 +143,8 @@ def test_an_empty_company_expects_nothing() -> None:
 
 
 def test_weeks_are_counted_from_the_start_of_the_fiscal_quarter() -> None:
-    days = np.array(["2026-01-01", "2026-01-08", "2026-03-31", "2026-04-01"], dtype="datetime64[D]").astype(float)
+    days = np.array(["2026-01-01", "2026-01-08", "2026-03-31", "2026-04-01"], dtype="datetime64[D]").astype(
+        float
+    )
     assert week_of_quarter(days).tolist() == [0, 1, 12, 0]
     assert week_of_quarter(days, first_month=2).tolist() == [8, 9, 8, 8]
