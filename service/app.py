@@ -26,6 +26,7 @@ from service.limits import Limiter, RateLimit
 from service.refusals import REFUSALS, on_refusal
 from service.routes import PAGES, ROUTES
 from service.settings import Settings
+from service.web import pages
 
 log = structlog.get_logger()
 
@@ -126,7 +127,7 @@ def create_app(
         before_request=strict_body,
         exception_handlers={
             Problem: wire.on_problem,
-            HTTPException: wire.on_http_error,
+            HTTPException: pages.on_http_error,
             **dict.fromkeys(REFUSALS, on_refusal),
             Exception: on_crash,
         },

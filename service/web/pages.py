@@ -14,6 +14,7 @@ from litestar.exceptions import HTTPException
 from litestar.params import FromPath
 from litestar.response import Redirect
 
+from service import wire
 from service.auth import Gate
 from service.commands.users import DEMO_SIGN_INS
 from service.db import Database
@@ -23,7 +24,6 @@ from service.settings import Settings
 from service.web import board_page, deal_page, forecast_page
 from service.web.frame import THEME_COOKIE, THEMES, Elsewhere, local, provide_visit, stranger_frame
 from service.web.render import STATIC, page
-from service.wire import on_problem
 
 log = structlog.get_logger()
 
@@ -249,7 +249,7 @@ def on_page_problem(request: Web, error: Exception) -> Response[Any]:
         log.exception("crashed", path=request.scope["path"], request_id=request.scope.get("request_id"))
         problem.detail = "Something broke on our side. It has been written down; trying again may help."
     if not wants_html(request):
-        return on_problem(request, problem)
+        return wire.on_problem(request, problem)
     if problem.status == 401:
         return see(f"/sign-in?next={quote(request.scope['path'])}")
     return error_page(request, problem)
@@ -262,6 +262,11 @@ def on_page_http_error(request: Web, error: HTTPException) -> Response[Any]:
     )
     problem.status = 404 if error.status_code in (400, 404, 405) else error.status_code
     return on_page_problem(request, problem)
+
+
+def on_http_error(request: Web, error: HTTPException) -> Response[Any]:
+    """What no route answers: a page for a person's browser, a problem document for everything else."""
+    return on_page_http_error(request, error) if wants_html(request) else wire.on_http_error(request, error)
 
 
 def on_elsewhere(request: Web, error: Elsewhere) -> Response[Any]:
