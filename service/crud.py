@@ -13,6 +13,7 @@ import msgspec
 import sqlalchemy as sa
 from litestar import Request, Response, delete, get, patch, post, put
 from litestar.handlers import HTTPRouteHandler
+from litestar.params import FromPath
 from sqlalchemy.dialects.postgresql import JSONB
 
 from service import idempotency, ledger, query
@@ -26,9 +27,7 @@ from service.wire import answer, body, check_version, etag, expected_version
 Row = dict[str, Any]
 Web = Request[Any, Any, Any]
 
-SYSTEM_FIELDS = frozenset(
-    "id version created_at updated_at deleted_at created_by_id updated_by_id".split()
-)
+SYSTEM_FIELDS = frozenset(["id", "version", "created_at", "updated_at", "deleted_at", "created_by_id", "updated_by_id"])
 
 
 class Resource(msgspec.Struct, kw_only=True, eq=False):
@@ -49,6 +48,7 @@ class Resource(msgspec.Struct, kw_only=True, eq=False):
     references: dict[str, str] = {}
     text: tuple[str, ...] = ()
     extra: dict[str, str] = {}
+    extra_kinds: dict[str, str] = {}
     home: dict[str, str] = {}
     nested: str | None = None
     """The column that the URL's parent fills: `opportunity_id` under `/opportunities/{parent_id}/lines`."""
@@ -60,7 +60,12 @@ class Resource(msgspec.Struct, kw_only=True, eq=False):
 
     def __post_init__(self) -> None:
         self.source = Source(
-            table=self.table.name, references=self.references, text=self.text, extra=self.extra, home=self.home
+            table=self.table.name,
+            references=self.references,
+            text=self.text,
+            extra=self.extra,
+            extra_kinds=self.extra_kinds,
+            home=self.home,
         )
 
     @property
@@ -85,8 +90,14 @@ def _nested(member: Any) -> bool:
 
 
 _SQL_TYPES: dict[str, str] = {
-    "text": "text", "integer": "bigint", "number": "numeric", "boolean": "boolean", "date": "date",
-    "instant": "timestamptz", "uuid": "uuid", "json": "jsonb",
+    "text": "text",
+    "integer": "bigint",
+    "number": "numeric",
+    "boolean": "boolean",
+    "date": "date",
+    "instant": "timestamptz",
+    "uuid": "uuid",
+    "json": "jsonb",
 }
 
 
@@ -167,7 +178,13 @@ def _insert_sql(resource: Resource, names: tuple[str, ...], first: int = 1, rows
 
 
 async def update(
-    tx: Tx, resource: Resource, actor: Actor, old: Row, changes: Row, *, kind: str | None = None,
+    tx: Tx,
+    resource: Resource,
+    actor: Actor,
+    old: Row,
+    changes: Row,
+    *,
+    kind: str | None = None,
     data: Row | None = None,
 ) -> Row:
     """Writes `changes` over `old` (a row fetched and locked in this transaction) as one version, with its event."""
@@ -197,13 +214,20 @@ async def _write(tx: Tx, resource: Resource, actor: Actor, record_id: UUID, chan
         await tx.fetchrow(
             f"UPDATE {resource.table.name} SET {sets}, version = version + 1, updated_at = clock_timestamp(),"
             f" updated_by_id = $2 WHERE id = $1 RETURNING *",
-            record_id, actor.id, *changes.values(),
+            record_id,
+            actor.id,
+            *changes.values(),
         )
     )
 
 
 async def locked(
-    tx: Tx, resource: Resource, actor: Actor, record_id: UUID, *, deleted: bool = False,
+    tx: Tx,
+    resource: Resource,
+    actor: Actor,
+    record_id: UUID,
+    *,
+    deleted: bool = False,
     parent: UUID | None = None,
 ) -> Row:
     """The row, locked for this transaction, if the actor sees it; else `NotFound`."""
@@ -233,13 +257,13 @@ async def _create_at_once(
 ) -> Response[bytes]:
     """Event, reactions, row, key and answer in one statement."""
     row = await new_row(database, resource, actor, draft)
-    values = ledger.event_parameters(
-        actor, f"{resource.name}.created", resource.name, row["id"], new_id(), 1
-    )
+    values = ledger.event_parameters(actor, f"{resource.name}.created", resource.name, row["id"], new_id(), 1)
     first = ledger.EVENT_PARAMETERS + 1
     params = Params([*values.values(), *row.values()])
     insertion = _insert_sql(resource, tuple(row), first, "meant")
-    shown = query.projection(resource.source, "t", query.all_fields(resource.source, hidden(actor, resource.key)))
+    shown = query.projection(
+        resource.source, "t", query.all_fields(resource.source, hidden(actor, resource.key))
+    )
     headers = _created(resource, row["id"], 1)
     kept = idempotency.cte(key, actor, params, "(SELECT doc FROM shown)", headers) if key else ""
     text = await database.fetchval(
@@ -307,7 +331,7 @@ def _readers(resource: Resource) -> list[HTTPRouteHandler]:
         return answer(page.body)
 
     @get(path + "/{record_id:uuid}", name=f"one {path}", opt={"one": resource})
-    async def one(request: Web, record_id: UUID) -> Response[bytes]:
+    async def one(request: Web, record_id: FromPath[UUID]) -> Response[bytes]:
         require(_actor(request), key, "read")
         asked = query.parse(request.scope["query_string"])
         if asked.filters or asked.sort or asked.cursor or asked.text:
@@ -362,16 +386,18 @@ def _writers(resource: Resource) -> list[HTTPRouteHandler]:
         return answer(text, headers={"ETag": etag(version)})
 
     @patch(path + "/{record_id:uuid}", name=f"patch {path}", opt={"patch": resource})
-    async def change(request: Web, record_id: UUID) -> Response[bytes]:
+    async def change(request: Web, record_id: FromPath[UUID]) -> Response[bytes]:
         return await write(request, record_id, plain(await body(request, resource.patch)), guarded=False)
 
     @put(path + "/{record_id:uuid}", name=f"put {path}", opt={"put": resource})
-    async def replace(request: Web, record_id: UUID) -> Response[bytes]:
+    async def replace(request: Web, record_id: FromPath[UUID]) -> Response[bytes]:
         values = plain(await body(request, resource.patch))
         missing = {
             name: _cleared(resource.table.c[name])
             for name in resource.patch.__struct_fields__
-            if name not in values and name in resource.table.c and name not in hidden(_actor(request), resource.key)
+            if name not in values
+            and name in resource.table.c
+            and name not in hidden(_actor(request), resource.key)
         }
         kept = {name: value for name, value in missing.items() if value is not msgspec.UNSET}
         return await write(request, record_id, kept | values, guarded=True)
@@ -383,6 +409,9 @@ def _cleared(column: sa.Column[Any]) -> Any:
     """What a PUT that leaves a field out sets it to: null, or the column's own default; else it stays."""
     if column.nullable:
         return None
+    empty = str(getattr(column.server_default, "arg", ""))
+    if isinstance(column.type, sa.ARRAY) or empty == "'[]'":
+        return []
     return {} if isinstance(column.type, JSONB) else msgspec.UNSET
 
 
@@ -406,11 +435,11 @@ def _removers(resource: Resource) -> list[HTTPRouteHandler]:
             await remove(tx, resource, actor, old, deleted=deleted)
 
     @delete(path + "/{record_id:uuid}", name=f"delete {path}", status_code=204, opt={"delete": resource})
-    async def gone(request: Web, record_id: UUID) -> None:
+    async def gone(request: Web, record_id: FromPath[UUID]) -> None:
         await mark(request, record_id, deleted=True)
 
     @post(path + "/{record_id:uuid}/restore", name=f"restore {path}", opt={"one": resource})
-    async def restore(request: Web, record_id: UUID) -> Response[bytes]:
+    async def restore(request: Web, record_id: FromPath[UUID]) -> Response[bytes]:
         await mark(request, record_id, deleted=False)
         text, version = await document(_database(request), resource, _actor(request), record_id)
         return answer(text, headers={"ETag": etag(version)})
@@ -422,7 +451,9 @@ async def remove(tx: Tx, resource: Resource, actor: Actor, old: Row, *, deleted:
     """Soft delete, or its opposite, with its event."""
     kind = f"{resource.name}.{'deleted' if deleted else 'restored'}"
     await ledger.record(tx, actor, kind, resource.name, old["id"], version=old["version"] + 1)
-    stored = await _write(tx, resource, actor, old["id"], {"deleted_at": datetime.now(UTC) if deleted else None})
+    stored = await _write(
+        tx, resource, actor, old["id"], {"deleted_at": datetime.now(UTC) if deleted else None}
+    )
     if resource.after:
         await resource.after(tx, actor, stored, old)
     return stored

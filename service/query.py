@@ -29,8 +29,8 @@ from service.errors import BadRequest
 
 DEFAULT_LIMIT, MOST = 50, 200
 COUNT_CAP = 10_000
-OPERATORS = frozenset("eq ne gt gte lt lte in nin contains starts is_null".split())
-RESERVED = frozenset("limit cursor sort fields expand count as_of q".split())
+OPERATORS = frozenset(["eq", "ne", "gt", "gte", "lt", "lte", "in", "nin", "contains", "starts", "is_null"])
+RESERVED = frozenset(["limit", "cursor", "sort", "fields", "expand", "count", "as_of", "q"])
 MOST_VALUES = 500
 MOST_FILTERS = 30
 
@@ -45,6 +45,8 @@ class Source(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """The columns that `?q=` looks into."""
     extra: dict[str, str] = {}
     """Derived, read-only fields: name → SQL over the alias `t`."""
+    extra_kinds: dict[str, str] = {}
+    """What the derived fields hold, where it is not text: `instant`, `integer`, …"""
     home: dict[str, str] = {}
     """Money fields → the column with the same amount in home currency, by which they are filtered and sorted."""
 
@@ -294,7 +296,9 @@ class Builder:
         if field not in self.fields:
             raise unknown(field)
         if field in self.source.extra:
-            return self.compare(f"({self.source.extra[field]})::text", "text", field, operator, value)
+            kind = self.source.extra_kinds.get(field, "text")
+            derived = f"({self.source.extra[field]})::{_CAST[kind]}"
+            return self.compare(derived, kind, field, operator, value)
         column = self.source.home.get(field, field)
         return self.compare(f't."{column}"', columns(self.source.table)[column], field, operator, value)
 
@@ -348,8 +352,12 @@ class Builder:
         """Sort keys as (SQL, kind, descending, nullable), the id last."""
         keys = []
         for field, descending in self.request.sort:
-            if field not in self.fields or field in self.source.extra:
+            if field not in self.fields:
                 raise unknown(field)
+            if field in self.source.extra:
+                kind = self.source.extra_kinds.get(field, "text")
+                keys.append((f"({self.source.extra[field]})::{_CAST[kind]}", kind, descending, True))
+                continue
             column = self.source.home.get(field, field)
             kind = columns(self.source.table)[column]
             if kind in ("json", "ids", "texts"):

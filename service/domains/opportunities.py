@@ -314,6 +314,7 @@ resource = Resource(
     },
     text=("name", "description"),
     extra={"last_activity_at": LAST_ACTIVITY, "push_count": PUSHES},
+    extra_kinds={"last_activity_at": "instant", "push_count": "integer"},
     home={"amount": "amount_home"},
     check=check,
     defaults=owned,

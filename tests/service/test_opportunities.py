@@ -218,6 +218,45 @@ async def test_last_activity_is_the_last_that_happened(client: httpx.AsyncClient
     assert seen["last_activity_at"].startswith("2026-01-05T10:00:00")
 
 
+async def test_derived_fields_filter_and_sort_as_what_they_are(
+    client: httpx.AsyncClient, people: People
+) -> None:
+    made = [await _deal(client, people.stranger, name=f"Derived {number}") for number in range(3)]
+    for deal, hour in ((made[0], 9), (made[1], 10)):
+        body = {"type": "call", "occurred_at": f"2026-03-01T{hour:02}:00:00Z", "opportunity_id": deal["id"]}
+        assert (
+            await client.post("/activities", headers=people.stranger.headers, json=body)
+        ).status_code == 201
+    for query, expected in (
+        ("last_activity_at[gt]=2026-03-01T09:30:00Z", [1]),
+        ("last_activity_at[lt]=2026-03-01T09:30:00Z", [0]),
+        ("last_activity_at[is_null]=true", [2]),
+        ("push_count[gte]=1", []),
+        ("push_count=0&sort=-last_activity_at", [1, 0, 2]),
+        ("sort=last_activity_at", [0, 1, 2]),
+    ):
+        url = f"/opportunities?name[starts]=Derived&{query}"
+        page = (await client.get(url, headers=people.stranger.headers)).json()
+        found = [item["id"] for item in page["items"]]
+        wanted = [made[number]["id"] for number in expected]
+        assert (found if "sort" in query else sorted(found)) == (
+            wanted if "sort" in query else sorted(wanted)
+        ), query
+    first = (
+        await client.get(
+            "/opportunities?name[starts]=Derived&sort=-last_activity_at&limit=1",
+            headers=people.stranger.headers,
+        )
+    ).json()
+    rest = (
+        await client.get(
+            "/opportunities?name[starts]=Derived&sort=-last_activity_at&cursor=" + first["next"],
+            headers=people.stranger.headers,
+        )
+    ).json()
+    assert [item["id"] for item in rest["items"]] == [made[0]["id"], made[2]["id"]]
+
+
 async def test_a_rate_of_the_day_makes_home_amounts_and_a_close_freezes_them(
     client: httpx.AsyncClient, people: People
 ) -> None:
