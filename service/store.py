@@ -27,6 +27,10 @@ WAIT_SECONDS = 0.25
 """The longest answer of Redis that is waited for; then PostgreSQL is asked."""
 
 
+WAITS = 5
+"""How often the watermark looks, 10 ms apart, whether those who were writing are through."""
+
+
 class Instants(msgspec.Struct, frozen=True):
     """`as_of`: where the clock stands. `known_at`: up to when knowledge counts. They differ only in a home whose data
     ended long ago. `watermark`: at or below it no older change was in flight, so a replay finds the same facts."""
@@ -64,27 +68,32 @@ class Store:
             data = await data_now(self.database, now)
             self._standing = data if data < now else None
             self._read_at = time.monotonic()
-        watermark = now if row["is_quiet"] else await self._watermark(now, row["snapshot"])
+        watermark = await self._watermark(now, row["writing"]) if row["writing"] else now
         return Instants(self._standing or now, now, watermark)
 
-    async def _watermark(self, now: datetime, snapshot: str) -> datetime:
-        """`now` once all that was in flight then is through; else the instant at which the oldest of it began."""
-        for _ in range(5):
-            row = await self.database.fetchrow(_THROUGH, snapshot)
-            if row["is_through"]:
+    async def _watermark(self, now: datetime, writing: list[str]) -> datetime:
+        """`now` once all who wrote then are through; else the instant at which the oldest of them began."""
+        oldest: datetime | None = now
+        for _ in range(WAITS):
+            oldest = await self.database.fetchval(_STILL, writing)
+            if oldest is None:
                 return now
-        oldest: datetime = row["oldest"]
-        return min(now, oldest)
+        return min(now, oldest or now)
 
 
 _NOW = """
-SELECT clock_timestamp() AS now, pg_current_snapshot()::text AS snapshot,
-       pg_snapshot_xmin(pg_current_snapshot()) = pg_snapshot_xmax(pg_current_snapshot()) AS is_quiet"""
+WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS now)
+SELECT now, (
+    SELECT array_agg(transactionid::text) FROM pg_locks
+    WHERE locktype = 'transactionid' AND granted AND pid <> pg_backend_pid() AND now IS NOT NULL
+) AS writing
+FROM clock"""
+"""Whoever writes holds a lock on the number of its transaction; the instant is read before, so none is missed."""
 
-_THROUGH = """
-SELECT pg_snapshot_xmin(pg_current_snapshot()) >= pg_snapshot_xmax($1::pg_snapshot) AS is_through,
-       coalesce((SELECT min(xact_start) FROM pg_stat_activity WHERE backend_xid IS NOT NULL), now()) AS oldest
-FROM pg_sleep(0.01)"""
+_STILL = """
+SELECT coalesce(min(a.xact_start), min(now() - interval '1 minute')) AS oldest
+FROM pg_sleep(0.01), pg_locks l LEFT JOIN pg_stat_activity a ON a.pid = l.pid
+WHERE l.locktype = 'transactionid' AND l.granted AND l.transactionid::text = ANY($1::text[])"""
 
 
 def store_of(database: Database, redis_url: str) -> Store:

@@ -1,10 +1,15 @@
 """Every job of the product: type → handler."""
 
-from service import store, webhooks
+from service import forecasting, scoring, store, webhooks
 from service.settings import Settings
 from service.worker import Handler
 
 
 def handlers(settings: Settings) -> dict[str, Handler]:
     """What the worker can do, with the settings that some of it needs."""
-    return {**store.handlers(settings), **webhooks.handlers(settings)}
+    return {
+        **store.handlers(settings),
+        **scoring.handlers(settings),
+        **forecasting.handlers(settings.home / "models"),
+        **webhooks.handlers(settings),
+    }

@@ -8,6 +8,7 @@ import msgspec
 import numpy as np
 from litestar import Response, get, post
 from litestar.di import NamedDependency
+from litestar.params import JSONBody
 from msgspec import Meta
 
 from features.catalogue import ENTITIES, FEATURES, SETS, fields_of, own_set
@@ -189,7 +190,7 @@ async def catalogue(actor: NamedDependency[Actor]) -> FeatureList:
 
 @post("/features/online", status_code=200, opt={"body": Ask, "answer": Answer, "statuses": (404,)})
 async def online(
-    data: Ask,
+    data: JSONBody[Ask],
     database: NamedDependency[Database],
     settings: NamedDependency[Settings],
     actor: NamedDependency[Actor],
@@ -215,7 +216,7 @@ async def online(
     "/features/historical", status_code=200, opt={"body": AskThen, "answer": AnswerThen, "statuses": (404,)}
 )
 async def historical(
-    data: AskThen,
+    data: JSONBody[AskThen],
     database: NamedDependency[Database],
     settings: NamedDependency[Settings],
     actor: NamedDependency[Actor],

@@ -1,0 +1,220 @@
+"""Who speaks: the champion of each model, kept loaded while it serves; the baseline where none may.
+
+A champion whose features have changed their meaning since it learned does not speak: its fingerprint says so, and the
+answer names the reason beside the gate.
+"""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import structlog
+
+from features.catalogue import SETS
+from features.facts import DAY, Array, Facts
+from features.spec import FeatureSet
+from registry import champion
+from registry.bundle import Bundle, Refused
+from service.baselines import WEEKS, DealBaseline, LeadBaseline, Said, SaidOfLeads, frame_of
+from service.db import Database
+from service.settings import Settings
+
+log = structlog.get_logger()
+
+KEEP_SECONDS = 600.0
+"""How long a baseline and the counts of the gate are kept."""
+REQUIRED = {"closed_won": 100, "closed_lost": 100, "months_of_history": 6, "stage_history_share": 0.5}
+"""What a trained deal model needs before it is worth asking."""
+REQUIRED_LEADS = {"converted": 100, "not_converted": 100, "months_of_history": 6}
+NO_CALIBRATION: dict[str, Any] = {"brier": None, "log_loss": None, "ece": None, "n": 0}
+
+_PRESENT = """
+WITH closed AS (
+    SELECT id, status, created_at, closed_at FROM known.opportunities
+    WHERE to_at = '9999-12-31' AND status <> 'open' AND NOT is_deleted AND closed_at <= $1
+), staged AS (
+    SELECT DISTINCT c.id FROM closed c JOIN known.opportunities o ON o.id = c.id AND o.status = 'open'
+)
+SELECT count(*) FILTER (WHERE status = 'won') AS closed_won, count(*) FILTER (WHERE status = 'lost') AS closed_lost,
+       coalesce(extract(epoch FROM $1 - min(created_at)) / 2629746, 0)::float8 AS months_of_history,
+       coalesce((SELECT count(*) FROM staged)::float8 / nullif(count(*), 0), 0) AS stage_history_share
+FROM closed /* access:opportunities */"""
+
+_PRESENT_LEADS = """
+SELECT count(*) FILTER (WHERE status = 'converted') AS converted,
+       count(*) FILTER (WHERE status = 'unqualified') AS not_converted,
+       coalesce(extract(epoch FROM $1 - min(created_at)) / 2629746, 0)::float8 AS months_of_history
+FROM known.leads WHERE to_at = '9999-12-31' AND NOT is_deleted AND created_at <= $1 /* access:leads */"""
+
+
+@dataclass(frozen=True)
+class Voice:
+    """A model that speaks: which, how good it was on later rows, and what data stand behind it."""
+
+    model: str
+    version: int | None
+    tier: str
+    feature_set: FeatureSet
+    calibration: Mapping[str, Any]
+    gate: Mapping[str, Any]
+    bundle: Bundle | None
+    baseline: Any
+    amount: Bundle | None = None
+
+    def of_deals(self, columns: dict[str, Array], facts: Facts) -> Said:
+        """What it says of deals with these features. In stages that the model never saw the baseline speaks."""
+        if self.bundle is None:
+            return self._deals().say(columns)
+        known = np.isin(facts["stage"], self.bundle.estimator.stages)
+        parts = [
+            (rows, speak) for rows, speak in ((known, self._trained), (~known, self._untrained)) if rows.any()
+        ]
+        return merged(
+            len(facts), self.feature_set.names, [(rows, speak(columns, facts, rows)) for rows, speak in parts]
+        )
+
+    def _trained(self, columns: dict[str, Array], facts: Facts, rows: Array) -> Said:
+        """The champion's curves with its attribution."""
+        assert self.bundle is not None
+        model, names = self.bundle.estimator, self.bundle.manifest.features
+        taken = {name: columns[name][rows] for name in names}
+        frame = frame_of(taken, tuple(name for name in self.feature_set.categories if name in taken))
+        stage = np.array([model.stages.index(key) for key in facts["stage"][rows]], dtype=np.int64)
+        at = facts.as_of[rows] / DAY
+        curves = model.curves(frame, stage, at)
+        found = explained(model, frame, stage, at)
+        return Said(
+            curves.final,
+            curves.won[:, :WEEKS],
+            curves.lost[:, :WEEKS],
+            found.base,
+            found.names,
+            found.effects,
+        )
+
+    def _untrained(self, columns: dict[str, Array], facts: Facts, rows: Array) -> Said:
+        return self._deals().say({name: column[rows] for name, column in columns.items()})
+
+    def _deals(self) -> DealBaseline:
+        baseline: DealBaseline = self.baseline
+        return baseline
+
+    def of_leads(self, columns: dict[str, Array]) -> SaidOfLeads:
+        """What it says of leads with these features."""
+        baseline: LeadBaseline = self.baseline
+        return baseline.say(columns)
+
+    def amounts(self, columns: dict[str, Array], facts: Facts) -> Array | None:
+        """The 10, 50 and 90 % quantiles of each deal's final amount (n, 3), in home currency; None if none can tell."""
+        return self._deals().amounts(facts["amount"])
+
+
+def merged(size: int, names: tuple[str, ...], parts: Sequence[tuple[Array, Said]]) -> Said:
+    """Several answers, each about some of the rows, as one about all; effects stand under `names`."""
+    win, base = np.full(size, np.nan), np.full(size, np.nan)
+    won, lost, effects = np.zeros((size, WEEKS)), np.zeros((size, WEEKS)), np.zeros((size, len(names)))
+    for rows, said in parts:
+        win[rows], base[rows], won[rows], lost[rows] = said.win, said.base, said.won, said.lost
+        for place, name in enumerate(said.names):
+            effects[rows, names.index(name)] = said.effects[:, place]
+    return Said(win, won, lost, base, names, effects)
+
+
+class Voices:
+    """The voices of one process. Champions are looked up at each `deal` and `lead`; their files are read once."""
+
+    def __init__(self, database: Database, folder: Path) -> None:
+        self.database = database
+        self.folder = folder
+        self._bundles: dict[str, Bundle | str | None] = {}
+        self._versions: dict[str, int | None] = {}
+        self._kept: dict[str, tuple[float, datetime, Any]] = {}
+
+    async def voice(self, model: str, feature_set: str, as_of: datetime) -> Voice:
+        """The champion of `model`, or its baseline."""
+        bundle = await self.bundle(model)
+        wanted = SETS[feature_set]
+        gate = await self._gate(model, as_of)
+        if isinstance(bundle, Bundle) and bundle.manifest.fingerprint != wanted.fingerprint:
+            bundle = f"version {bundle.manifest.version} learned on features that have changed since; train it anew"
+        baseline = await self._baseline(model, as_of)
+        amount = await self.bundle("amount") if model == "win" else None
+        amount = (
+            amount
+            if isinstance(amount, Bundle) and amount.manifest.fingerprint == wanted.fingerprint
+            else None
+        )
+        if isinstance(bundle, Bundle):
+            said = bundle.manifest
+            gate = dict(said.gate) | {"is_met": True} if said.gate else gate
+            return Voice(
+                model, said.version, said.tier, wanted, said.calibration or NO_CALIBRATION, gate, bundle, None
+            )
+        baseline = await self._baseline(model, as_of)
+        reason = bundle or _why(gate)
+        return Voice(
+            model, None, "baseline", wanted, baseline.calibration, gate | {"reason": reason}, None, baseline
+        )
+
+    async def bundle(self, model: str) -> Bundle | str | None:
+        """The champion's files; None where there is no champion, or the reason why it may not speak."""
+        row = await champion.champion(self.database, model)
+        version = row["version"] if row else None
+        if model not in self._versions or self._versions[model] != version:
+            try:
+                self._bundles[model] = await champion.load(self.database, self.folder, model)
+            except Refused as error:
+                log.error("champion refused", model=model, reason=str(error))
+                self._bundles[model] = str(error)
+            self._versions[model] = version
+        return self._bundles[model]
+
+    async def forget(self) -> None:
+        """After an import: what was learned on the fly is learned anew."""
+        self._kept.clear()
+
+    async def _baseline(self, model: str, as_of: datetime) -> Any:
+        kind = LeadBaseline if model == "lead" else DealBaseline
+        return await self._keep(f"baseline {model}", as_of, lambda: kind.fit(self.database, as_of))
+
+    async def _gate(self, model: str, as_of: datetime) -> dict[str, Any]:
+        sql, required = (_PRESENT_LEADS, REQUIRED_LEADS) if model == "lead" else (_PRESENT, REQUIRED)
+
+        async def look() -> dict[str, Any]:
+            row = await self.database.fetchrow(sql, as_of)
+            present = {name: round(float(value), 2) for name, value in dict(row).items()}
+            is_met = all(present[name] >= need for name, need in required.items())
+            return {"required": dict(required), "present": present, "is_met": is_met}
+
+        found: dict[str, Any] = await self._keep(f"gate {model}", as_of, look)
+        return found
+
+    async def _keep(self, name: str, as_of: datetime, make: Any) -> Any:
+        kept = self._kept.get(name)
+        now = time.monotonic()
+        if kept is None or now - kept[0] > KEEP_SECONDS or as_of < kept[1]:
+            self._kept[name] = kept = (now, as_of, await make())
+        return kept[2]
+
+
+def _why(gate: Mapping[str, Any]) -> str:
+    """Why the baseline speaks when no champion was refused."""
+    present, required = gate["present"], gate["required"]
+    missing = [
+        f"{name.replace('_', ' ')} {present[name]:g} of {need:g}"
+        for name, need in required.items()
+        if present[name] < need
+    ]
+    return "no trained model serves yet" + (f": {', '.join(missing)}" if missing else "")
+
+
+def voices_of(database: Database, settings: Settings) -> Voices:
+    """The voices of this process's database."""
+    found: Voices | None = database.parts.get("voices")
+    if found is None:
+        found = database.parts["voices"] = Voices(database, settings.home / "models")
+    return found
