@@ -16,7 +16,9 @@ class Constant(Classifier):
 
     rate_: float = field(init=False, repr=False)
 
-    def fit(self, frame: Frame, outcome: Floats, at: Floats | None = None) -> Self:
+    def fit(
+        self, frame: Frame, outcome: Floats, at: Floats | None = None, weight: Floats | None = None
+    ) -> Self:
         self.rate_ = float((outcome.sum() + 1) / (len(outcome) + 2))
         return self
 
@@ -31,7 +33,9 @@ class TrailingRate(Classifier):
     window: int = 300
     rate_: float = field(init=False, repr=False)
 
-    def fit(self, frame: Frame, outcome: Floats, at: Floats | None = None) -> Self:
+    def fit(
+        self, frame: Frame, outcome: Floats, at: Floats | None = None, weight: Floats | None = None
+    ) -> Self:
         order = np.arange(len(outcome)) if at is None else np.argsort(at, kind="stable")
         newest = outcome[order][-self.window :]
         self.rate_ = float((newest.sum() + 1) / (len(newest) + 2))
@@ -57,14 +61,17 @@ class BetaBinomial(Classifier):
     words_: dict[str, tuple[str, ...]] = field(init=False, repr=False)
     cells_: list[dict[tuple[float, ...], tuple[float, float]]] = field(init=False, repr=False)
 
-    def fit(self, frame: Frame, outcome: Floats, at: Floats | None = None) -> Self:
+    def fit(
+        self, frame: Frame, outcome: Floats, at: Floats | None = None, weight: Floats | None = None
+    ) -> Self:
         self.words_ = {name: frame.words[name] for name in self.by if name in frame.words}
-        mean, weight = self.prior, self.prior_weight
-        pooled = (mean * weight + float(outcome.sum()), (1 - mean) * weight + float(len(outcome) - outcome.sum()))
+        worth = np.ones(len(outcome)) if weight is None else weight
+        wins, rows, mean, imagined = float(worth @ outcome), float(worth.sum()), self.prior, self.prior_weight
+        pooled = (mean * imagined + wins, (1 - mean) * imagined + rows - wins)
         self.cells_ = [{(): pooled}]
         keys = self._keys(frame)
         for depth in range(1, len(self.by) + 1):
-            self.cells_.append(self._level(keys[:, :depth], outcome))
+            self.cells_.append(self._level(keys[:, :depth], outcome, worth))
         return self
 
     def probability(self, frame: Frame) -> Floats:
@@ -97,12 +104,12 @@ class BetaBinomial(Classifier):
     def _keys(self, frame: Frame) -> Floats:
         return frame.only(self.by, self.words_).values
 
-    def _level(self, keys: Floats, outcome: Floats) -> dict[tuple[float, ...], tuple[float, float]]:
+    def _level(self, keys: Floats, outcome: Floats, worth: Floats) -> dict[tuple[float, ...], tuple[float, float]]:
         kept = np.isfinite(keys).all(axis=1)
         cells, index = np.unique(keys[kept], axis=0, return_inverse=True)
         index = index.reshape(-1)
-        wins = np.bincount(index, outcome[kept], minlength=len(cells))
-        rows = np.bincount(index, minlength=len(cells)).astype(np.float64)
+        wins = np.bincount(index, (worth * outcome)[kept], minlength=len(cells))
+        rows = np.bincount(index, worth[kept], minlength=len(cells))
         coarse = np.array([self._found(tuple(cell)[:-1]) for cell in cells]).reshape(-1, 2)
         means = coarse[:, 0] / coarse.sum(axis=1)
         weight = _weight(wins, rows, means)

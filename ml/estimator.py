@@ -55,9 +55,11 @@ class Classifier(Estimator):
 
     tier = "baseline"
 
-    def fit(self, frame: Frame, outcome: Floats, at: Floats | None = None) -> Self:
-        """Learn from rows and their outcomes, 0 or 1. `at`: when each outcome was known, in days, for those who weigh
-        newer ones differently."""
+    def fit(
+        self, frame: Frame, outcome: Floats, at: Floats | None = None, weight: Floats | None = None
+    ) -> Self:
+        """Learn from rows and their outcomes, 0 or 1. `at`: the instant of each row in days, for those that hold the
+        newest rows back; `weight`: how much each row counts."""
         raise TypeError(f"{type(self).__name__} does not say how it learns")
 
     def probability(self, frame: Frame) -> Floats:

@@ -12,7 +12,7 @@ import lightgbm
 import numpy as np
 
 from ml.estimator import Classifier
-from ml.frame import Floats, Frame
+from ml.frame import Bools, Floats, Frame
 from ml.logistic import earlier
 
 
@@ -37,13 +37,15 @@ class Gbm(Classifier):
     booster_: str = field(init=False, repr=False)
     rounds_: int = field(init=False, repr=False)
 
-    def fit(self, frame: Frame, outcome: Floats, at: Floats | None = None) -> Self:
+    def fit(
+        self, frame: Frame, outcome: Floats, at: Floats | None = None, weight: Floats | None = None
+    ) -> Self:
         self.columns_ = tuple(sorted(frame.columns))
         self.words_ = {name: frame.words[name] for name in self.columns_ if name in frame.words}
         matrix = frame.only(self.columns_, self.words_).values
         early = earlier(len(outcome), at)
-        self.rounds_ = self.chosen or self._chosen_rounds(matrix, outcome, early)
-        booster = lightgbm.train(self._options(len(outcome)), self._data(matrix, outcome), self.rounds_)
+        self.rounds_ = self.chosen or self._chosen_rounds(matrix, outcome, early, weight)
+        booster = lightgbm.train(self._options(len(outcome)), self._data(matrix, outcome, weight), self.rounds_)
         self.booster_ = booster.model_to_string()
         self.__dict__.pop("_booster", None)
         return self
@@ -68,27 +70,27 @@ class Gbm(Classifier):
             self.__dict__["_booster"] = lightgbm.Booster(model_str=self.booster_)
         return self.__dict__["_booster"]
 
-    def _chosen_rounds(self, matrix: Floats, outcome: Floats, early: Any) -> int:
+    def _chosen_rounds(self, matrix: Floats, outcome: Floats, early: Bools, weight: Floats | None) -> int:
         if early.all() or not 0 < outcome[~early].sum() < len(outcome[~early]):
             return min(self.rounds, 50)
-        train = self._data(matrix[early], outcome[early])
+        train = self._data(matrix[early], outcome[early], None if weight is None else weight[early])
         judge = lightgbm.Dataset(matrix[~early], outcome[~early], reference=train, params={"verbosity": -1})
         stop = lightgbm.early_stopping(40, verbose=False)
         options = self._options(int(early.sum()))
         tried = lightgbm.train(options, train, self.rounds, valid_sets=[judge], callbacks=[stop])
         return max(int(tried.best_iteration), 5)
 
-    def _data(self, matrix: Floats, outcome: Floats) -> Any:
+    def _data(self, matrix: Floats, outcome: Floats, weight: Floats | None) -> Any:
         categories = [j for j, name in enumerate(self.columns_) if name in self.words_]
         return lightgbm.Dataset(
-            matrix, outcome, categorical_feature=categories, params={"verbosity": -1, "max_bin": 63}
+            matrix, outcome, weight=weight, categorical_feature=categories, params={"verbosity": -1, "max_bin": 63}
         )
 
     def _options(self, n: int) -> dict[str, Any]:
         options: dict[str, Any] = {
             "objective": "binary", "learning_rate": self.rate, "num_leaves": self.leaves, "max_bin": 63,
             "min_data_in_leaf": min(self.fewest, max(n // 10, 2)), "lambda_l2": 5.0, "feature_fraction": 0.7,
-            "min_data_per_group": 50, "cat_smooth": 20.0,
+            "min_data_per_group": 100, "cat_smooth": 50.0, "cat_l2": 50.0,
             "seed": self.seed, "deterministic": True, "force_row_wise": True, "num_threads": self.threads,
             "verbosity": -1,
         }  # fmt: skip

@@ -2,6 +2,7 @@
 
 Columns are unfolded into a basis before the fit: words into indicators, few whole numbers into indicators and a line,
 other numbers into a line with bends at quartiles; a missing value is its own indicator and otherwise stands at the mean.
+Lines are standardised, indicators are not: there the ridge is the precision of a random effect, so rare words stay small.
 The ridge is chosen on the newest fifth of the rows. Newton's method; no randomness at all.
 """
 
@@ -40,7 +41,9 @@ class Logistic(Classifier):
     ridge_: float = field(init=False, repr=False)
     pull_: float = field(init=False, repr=False)
 
-    def fit(self, frame: Frame, outcome: Floats, at: Floats | None = None) -> Self:
+    def fit(
+        self, frame: Frame, outcome: Floats, at: Floats | None = None, weight: Floats | None = None
+    ) -> Self:
         self.columns_ = tuple(sorted(name for name in frame.columns if name != self.by))
         self.words_ = {name: of for name, of in frame.words.items() if name in (*self.columns_, self.by)}
         given = frame.only(self.columns_, self.words_)
@@ -49,10 +52,11 @@ class Logistic(Classifier):
             for j, name in enumerate(self.columns_)
         ]
         matrix, group = self._matrix(frame), self._group(frame)
-        signs = self._signs()
-        self.ridge_, self.pull_ = self._strengths(matrix, group, outcome, at, signs)
-        self.pooled_ = newton(matrix, outcome, np.zeros(matrix.shape[1]), self._weights(self.ridge_), signs)
-        self.groups_ = self._by_group(matrix, group, outcome, self.pooled_, self.pull_, signs)
+        signs, worth = self._signs(), np.ones(len(outcome)) if weight is None else weight
+        self.ridge_, self.pull_ = self._strengths(matrix, group, outcome, at, signs, worth)
+        start, weights = np.zeros(matrix.shape[1]), self._weights(self.ridge_)
+        self.pooled_ = newton(matrix, outcome, start, weights, signs, worth=worth)
+        self.groups_ = self._by_group(matrix, group, outcome, self.pooled_, self.pull_, signs, worth)
         return self
 
     def margin(self, frame: Frame) -> Floats:
@@ -103,7 +107,14 @@ class Logistic(Classifier):
         return np.where(known[:, None], own, self.pooled_)
 
     def _by_group(
-        self, matrix: Floats, group: Floats, outcome: Floats, pooled: Floats, pull: float, signs: Floats
+        self,
+        matrix: Floats,
+        group: Floats,
+        outcome: Floats,
+        pooled: Floats,
+        pull: float,
+        signs: Floats,
+        worth: Floats,
     ) -> Floats:
         coefficients = np.tile(pooled, (self._size(group), 1))
         weights = self._weights(pull)
@@ -111,11 +122,13 @@ class Logistic(Classifier):
         for code in range(len(coefficients)):
             here = group == code
             if here.any():
-                coefficients[code] = newton(matrix[here], outcome[here], pooled, weights, signs)
+                coefficients[code] = newton(
+                    matrix[here], outcome[here], pooled, weights, signs, worth=worth[here]
+                )
         return coefficients
 
     def _strengths(
-        self, matrix: Floats, group: Floats, outcome: Floats, at: Floats | None, signs: Floats
+        self, matrix: Floats, group: Floats, outcome: Floats, at: Floats | None, signs: Floats, worth: Floats
     ) -> tuple[float, float]:
         if self.ridge is not None and (self.by is None or self.pull is not None):
             return self.ridge, self.pull or 0.0
@@ -131,12 +144,14 @@ class Logistic(Classifier):
 
         start, tried = np.zeros(matrix.shape[1]), []
         for ridge in [self.ridge] if self.ridge is not None else sorted(RIDGES, reverse=True):
-            start = newton(matrix[early], outcome[early], start, self._weights(ridge), signs, prior=0.0)
+            start = newton(matrix[early], outcome[early], start, self._weights(ridge), signs, 0.0, worth[early])
             tried.append((loss(start, late), ridge, start))
         _, ridge, pooled = min(tried, key=lambda item: item[0])
         pulls = []
         for pull in PULLS if self.by is not None and self.pull is None else [self.pull or 0.0]:
-            own = self._by_group(matrix[early], group[early], outcome[early], pooled, pull, signs)
+            own = self._by_group(
+                matrix[early], group[early], outcome[early], pooled, pull, signs, worth[early]
+            )
             total = sum(loss(own[code], late & (group == code)) for code in range(len(own)))
             pulls.append((total, pull))
         return ridge, min(pulls)[1]
@@ -158,16 +173,18 @@ def newton(
     weights: Floats,
     signs: Floats,
     prior: Floats | float | None = None,
+    worth: Floats | None = None,
     steps: int = 30,
 ) -> Floats:
-    """Minimise log loss + Σ weights · (coefficient - prior)² / 2 from `start`, which is the prior unless one is given.
+    """Minimise worth · log loss + Σ weights · (coefficient - prior)² / 2 from `start`, which is the prior unless one is given.
     Where `signs` is not 0 a coefficient of the other sign is set to 0 and the rest fitted again."""
     centre = start if prior is None else np.full(len(start), prior) if isinstance(prior, float) else prior
     free = np.ones(len(start), dtype=bool)
+    worth = np.ones(len(outcome)) if worth is None else worth
     coefficients = start.copy()
     for _ in range(4):
         coefficients[~free] = 0.0
-        coefficients = _newton(matrix, outcome, coefficients, centre, weights, free, steps)
+        coefficients = _newton(matrix, outcome, worth, coefficients, centre, weights, free, steps)
         wrong = free & (signs * coefficients < 0)
         if not wrong.any():
             return coefficients
@@ -177,20 +194,27 @@ def newton(
 
 
 def _newton(
-    matrix: Floats, outcome: Floats, start: Floats, centre: Floats, weights: Floats, free: Bools, steps: int
+    matrix: Floats,
+    outcome: Floats,
+    worth: Floats,
+    start: Floats,
+    centre: Floats,
+    weights: Floats,
+    free: Bools,
+    steps: int,
 ) -> Floats:
     coefficients, used = start.copy(), matrix[:, free]
-    best = _objective(matrix, outcome, coefficients, centre, weights)
+    best = _objective(matrix, outcome, worth, coefficients, centre, weights)
     for _ in range(steps):
         chance = sigmoid(matrix @ coefficients)
-        gradient = (matrix.T @ (chance - outcome) + weights * (coefficients - centre))[free]
-        curvature = (used * (chance * (1 - chance))[:, None]).T @ used + np.diag(weights[free])
+        gradient = (matrix.T @ (worth * (chance - outcome)) + weights * (coefficients - centre))[free]
+        curvature = (used * (worth * chance * (1 - chance))[:, None]).T @ used + np.diag(weights[free])
         step = np.linalg.solve(curvature, gradient)
         size = 1.0
         while True:
             moved = coefficients.copy()
             moved[free] -= size * step
-            value = _objective(matrix, outcome, moved, centre, weights)
+            value = _objective(matrix, outcome, worth, moved, centre, weights)
             if value <= best or size < 1e-4:
                 break
             size /= 2
@@ -201,11 +225,12 @@ def _newton(
     return coefficients
 
 
-def _objective(matrix: Floats, outcome: Floats, coefficients: Floats, centre: Floats, weights: Floats) -> float:
+def _objective(
+    matrix: Floats, outcome: Floats, worth: Floats, coefficients: Floats, centre: Floats, weights: Floats
+) -> float:
     margin = matrix @ coefficients
-    return float(
-        np.sum(np.logaddexp(0.0, margin) - outcome * margin) + 0.5 * np.sum(weights * (coefficients - centre) ** 2)
-    )
+    misfit = np.sum(worth * (np.logaddexp(0.0, margin) - outcome * margin))
+    return float(misfit + 0.5 * np.sum(weights * (coefficients - centre) ** 2))
 
 
 def unfolding(values: Floats, name: str, words: int, is_plain: bool) -> dict[str, object]:
@@ -260,7 +285,9 @@ def _centred(basis: dict[str, object], values: Floats) -> dict[str, object]:
     means = np.where(known, raw, 0.0).sum(axis=0) / count
     spread = np.sqrt(np.where(known, (raw - means) ** 2, 0.0).sum(axis=0) / count)
     basis["means"] = means.tolist()
-    basis["scales"] = np.where(spread > 1e-9, spread, 1.0).tolist()
+    lines = 0 if basis["kind"] == "words" else 1 + len(basis["bends"])  # type: ignore[arg-type]
+    is_line = (np.arange(len(means)) < lines) & (spread > 1e-9)
+    basis["scales"] = np.where(is_line, spread, 1.0).tolist()
     return basis
 
 

@@ -16,7 +16,7 @@ from ml.estimator import Classifier, Estimator
 from ml.frame import Floats, Frame, Ints
 from ml.gbm import Gbm
 from ml.logistic import Logistic
-from ml.panel import WON, Panel
+from ml.panel import WEEK, WON, Panel
 
 STAGE = "stage"
 WEEKLY_PRIOR = 0.05
@@ -34,6 +34,8 @@ class StageOdds(Estimator):
     ignored: tuple[str, ...] = ("stage_index", "stage_probability", "forecast_category")
     segment: str | None = None
     fiscal_start: int = 1
+    half_life: float | None = None
+    """Weeks after which a row counts half; None: all rows count the same."""
     seed: int = 0
     threads: int = 1
     move_: Classifier = field(init=False, repr=False)
@@ -52,8 +54,11 @@ class StageOdds(Estimator):
         moved, lost = panel.moved, panel.lost
         self.move_ = self._model(like.move_ if like else None)
         self.lose_ = self._model(like.lose_ if like else None)
-        self.move_.fit(rows.take(~lost), moved[~lost].astype(np.float64), panel.at[~lost])
-        self.lose_.fit(rows.take(~moved), lost[~moved].astype(np.float64), panel.at[~moved])
+        weight = self._weight(panel)
+        for model, hit, others in ((self.move_, moved, lost), (self.lose_, lost, moved)):
+            here = ~others
+            own = None if weight is None else weight[here]
+            model.fit(rows.take(here), hit[here].astype(np.float64), panel.at[here], own)
         self.moves_ = destinations(panel, len(self.stages))
         self.tables_ = {name: self._table(rows, name) for name in self.moving}
         self._averages(rows, panel)
@@ -136,6 +141,13 @@ class StageOdds(Estimator):
         if self.tier == "logistic":
             return Logistic(by=STAGE, ridge=getattr(like, "ridge_", None), pull=getattr(like, "pull_", None))
         raise ValueError(f"there is no tier {self.tier!r}")
+
+    def _weight(self, panel: Panel) -> Floats | None:
+        """How much each row counts; on average 1, so that ridges mean the same."""
+        if self.half_life is None:
+            return None
+        worth = 0.5 ** ((panel.end - panel.at) / (WEEK * self.half_life))
+        return worth / worth.mean()
 
     def _table(self, rows: Frame, name: str) -> dict[str, object]:
         """The effect of a clock's column against its being unknown, at evenly spaced values, for every stage."""

@@ -30,6 +30,7 @@ DEPTH = 14
 WINDOWS = (3, 4, 6, 8, 10, 13)
 FADES = (1.0, 0.97, 0.93, 0.87, 0.75)
 CARRIES = (1.0, 0.7, 0.4, 0.15)
+HALF_LIVES = (None, 13.0)
 LOOK_BACK = 13
 FEWEST_ROWS, FEWEST_CLOSED = 300, 30
 LEAST = 0.005
@@ -91,6 +92,7 @@ class WinModel(Estimator):
     window_: int = field(init=False, repr=False)
     fade_: float = field(init=False, repr=False)
     carry_: float = field(init=False, repr=False)
+    half_life_: float | None = field(init=False, repr=False)
     calibration_: Calibration | None = field(init=False, repr=False)
     step_loss_: float = field(init=False, repr=False)
     n_: int = field(init=False, repr=False)
@@ -99,8 +101,8 @@ class WinModel(Estimator):
         """Learn from a panel. ValueError where it is empty."""
         if not len(panel):
             raise ValueError("there is no week of any deal to learn from")
-        self.window_, self.fade_, self.carry_, self.calibration_, self.step_loss_ = 8, 0.97, 0.7, None, float("nan")
-        self.offsets_ = np.zeros(2)
+        self.window_, self.fade_, self.carry_, self.half_life_ = 8, 0.97, 0.7, None
+        self.calibration_, self.step_loss_, self.offsets_ = None, float("nan"), np.zeros(2)
         like = self._choose(panel)
         self.odds_ = self._odds_model().fit(panel, like)
         self.n_ = len(panel)
@@ -180,8 +182,9 @@ class WinModel(Estimator):
         return np.clip(moved, LEAST, 1 - LEAST)
 
     def _odds_model(self) -> StageOdds:
-        return StageOdds(
-            self.stages, self.tier, self.clock, self.ignored, self.segment, self.fiscal_start, self.seed, self.threads
+        return StageOdds(  # fmt: skip
+            self.stages, self.tier, self.clock, self.ignored, self.segment, self.fiscal_start, self.half_life_,
+            self.seed, self.threads,
         )
 
     # what is chosen on rows that were held back
@@ -191,27 +194,47 @@ class WinModel(Estimator):
         early = panel.known_by(cut)
         if len(early) < FEWEST_ROWS or int(np.sum(early.outcome < 0)) < FEWEST_CLOSED or look_back < 4:
             return None
-        self.odds_ = self._odds_model().fit(early)
         late = panel.take(panel.at >= cut - WEEK * max(WINDOWS))
-        odds = self.odds_.now(late.frame, late.stage)
-        self.window_, shifts, self.step_loss_ = best_window(odds, late, cut)
-        fates, known = late.fates(look_back)
-        judged = np.flatnonzero((late.at >= cut) & known)
-        judged = np.random.default_rng(self.seed).permutation(judged)[:4_000]
-        if len(judged) >= 100:
-            self._choose_fading(late.take(judged), shifts[judged], fates[judged], look_back)
-            self._fit_calibration(late.take(judged), shifts[judged], fates[judged], look_back)
+        tried = [self._tried(early, late, cut, look_back, half_life) for half_life in self._half_lives(early)]
+        best = min(tried, key=lambda item: item.loss)
+        self.half_life_, self.odds_, self.window_, self.step_loss_ = best.half_life, best.odds, best.window, best.step_loss
+        self.fade_, self.carry_ = best.fade, best.carry
+        if best.judged is not None:
+            self._fit_calibration(best.judged, best.shifts, best.fates, look_back)
         self.offsets_ = np.zeros(2)
         return self.odds_
 
-    def _choose_fading(self, judged: Panel, shifts: Floats, fates: Floats, look_back: int) -> None:
+    def _half_lives(self, early: Panel) -> tuple[float | None, ...]:
+        """Half-lives worth trying; the baseline counts too little for any."""
+        return (None,) if self.tier == "baseline" else HALF_LIVES
+
+    def _tried(self, early: Panel, late: Panel, cut: float, look_back: int, half_life: float | None) -> "_Trial":
+        """One half-life, with the window, fading and carry that suit it best."""
+        self.half_life_ = half_life
+        self.odds_ = self._odds_model().fit(early)
+        odds = self.odds_.now(late.frame, late.stage)
+        window, shifts, step = best_window(odds, late, cut)
+        fates, known = late.fates(look_back)
+        judged = np.flatnonzero((late.at >= cut) & known)
+        judged = np.sort(np.random.default_rng(self.seed).permutation(judged)[:4_000])
+        trial = _Trial(half_life, self.odds_, window, step, self.fade_, self.carry_, step)
+        if len(judged) < 100:
+            return trial
+        trial.judged, trial.shifts, trial.fates = late.take(judged), shifts[judged], fates[judged]
+        trial.fade, trial.carry, trial.loss = self._choose_fading(trial.judged, trial.shifts, trial.fates, look_back)
+        return trial
+
+    def _choose_fading(
+        self, judged: Panel, shifts: Floats, fates: Floats, look_back: int
+    ) -> tuple[float, float, float]:
         losses = {}
         for fade in FADES:
             for carry in CARRIES if len(self.stages) > 1 else (1.0,):
                 self.fade_, self.carry_ = fade, carry
                 won, lost = self._raw_shifted(judged, shifts, look_back)
                 losses[fade, carry] = float(np.mean(_fate_losses(won[:, -1], lost[:, -1], fates)))
-        self.fade_, self.carry_ = min(losses, key=lambda pair: losses[pair])
+        fade, carry = min(losses, key=lambda pair: losses[pair])
+        return fade, carry, losses[fade, carry]
 
     def _fit_calibration(self, judged: Panel, shifts: Floats, fates: Floats, look_back: int) -> None:
         won, lost = self._raw_shifted(judged, shifts, self.weeks)
@@ -228,6 +251,22 @@ class WinModel(Estimator):
             shifted = odds.shared + shifts[rows, None, None, :]
             won[rows], lost[rows] = rolled(Odds(shifted, odds.own, odds.fresh, odds.start, odds.moves))
         return won, lost
+
+
+@dataclass
+class _Trial:
+    """What one half-life came to on the held-back rows."""
+
+    half_life: float | None
+    odds: StageOdds
+    window: int
+    step_loss: float
+    fade: float
+    carry: float
+    loss: float
+    judged: Panel | None = None
+    shifts: Floats = field(default_factory=lambda: np.zeros((0, 2)))
+    fates: Floats = field(default_factory=lambda: np.zeros(0))
 
 
 def held_back(panel: Panel) -> tuple[float, int]:
