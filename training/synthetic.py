@@ -19,7 +19,7 @@ import polars as pl
 
 from training.simulated import files, history, people, people_in_deals, truth
 from training.simulated.accounts import Accounts, add_untouched, found_accounts
-from training.simulated.activities import CONNECTED, DONE, KIND, NO_OUTCOME, deal_activities
+from training.simulated.activities import CONNECTED, DONE, HELD, KIND, NO_OUTCOME, deal_activities
 from training.simulated.cards import BATTLE_CARDS, COMPETITORS
 from training.simulated.clock import DAY, Array, Clock, make_clock
 from training.simulated.deals import Deals, plan_deals
@@ -30,6 +30,11 @@ from training.simulated.pipeline import Life, live
 QUARTERS = 12
 REGIME_WEEKS = 36
 """The regime changes this many weeks before the end: about two and three quarters of a quarter-year each."""
+STREAMS = (
+    *("people", "accounts", "leads", "plan", "life", "tracked", "signatures", "activities", "notes"),
+    *("stakeholders", "lead_touches", "truth", "untouched"),
+)
+"""Each part draws from a stream of its own, so that a change of one leaves the others as they were."""
 
 Progress = Callable[[str], None]
 
@@ -60,24 +65,12 @@ def simulate(
     regime_change: bool = True,
     tracked: int = 2500,
 ) -> Company:
-    """Live the company's weeks. Mechanisms can be switched off; `tracked` bounds the deals whose states are kept."""
-    names = (
-        "people",
-        "accounts",
-        "leads",
-        "plan",
-        "life",
-        "tracked",
-        "signatures",
-        "activities",
-        "notes",
-        "stakeholders",
-        "lead_touches",
-        "truth",
-        "untouched",
-    )
-    children = np.random.SeedSequence(seed).spawn(len(names))
-    streams = {name: np.random.default_rng(child) for name, child in zip(names, children, strict=True)}
+    """Live the company's weeks. Mechanisms can be switched off; `tracked` bounds the deals whose states are kept.
+
+    `activity_effect=False`: no action changes anything; `signal=False`: chances depend on stage, age and calendar alone.
+    """
+    children = np.random.SeedSequence(seed).spawn(len(STREAMS))
+    streams = {name: np.random.default_rng(child) for name, child in zip(STREAMS, children, strict=True)}
     clock = make_clock(until, QUARTERS)
     lead_count = deals if leads is None else leads
     sellers = people.hire(clock, max(10, deals // 300), streams["people"])
@@ -90,17 +83,12 @@ def simulate(
         clock.quarter_end, clock.quarter_start, clock.holiday, regime, sellers.skill, activity_effect, signal
     )
     planned = plan_deals(clock, deals, attracted, len(COMPETITORS), streams["plan"])
-    recent = np.flatnonzero(planned.at >= clock.start_of(max(0, clock.weeks - REGIME_WEEKS - 30)))
+    recent = np.flatnonzero(planned.at >= clock.start_of(max(0, clock.weeks - REGIME_WEEKS - 60)))
     kept = np.zeros(deals, bool)
     kept[streams["tracked"].permutation(recent)[:tracked]] = True
     life = live(clock, world, planned, accounts, sellers, attracted, tracked=kept, rng=streams["life"])
-    champion = _champion_at_start(planned, life)
+    champion = life.champion_at_start(deals)
     return Company(clock, world, sellers, accounts, attracted, planned, life, champion, streams)
-
-
-def _champion_at_start(deals: Deals, life: Life) -> Array:
-    """Which deals had a champion when created."""
-    return life.champion_at_start(deals.count)
 
 
 def write(
@@ -119,7 +107,7 @@ def write(
     """Write the company's files into `folder`; returns a summary (rows by file, rates, instants).
 
     `until` is the last written day, by default yesterday (UTC). `landmarks` bounds the deals and Mondays whose true
-    chances are computed; 0 leaves the truth of deals out. The same arguments give the same bytes.
+    chances are computed; 0 leaves the chances and lifts out. The same arguments give the same bytes.
     """
     say = progress or (lambda _: None)
     until = until or datetime.now(UTC).date() - timedelta(days=1)
@@ -161,7 +149,7 @@ def tables_of(company: Company) -> dict[str, pl.DataFrame]:
     states = history.deal_history(clock, company.life)
     weeks = company.life.weeks.joined()
     done = deal_activities(clock, deals, sellers, weeks, streams["activities"])
-    done = with_leads(done, last_days(clock, signatures, done), leads, clock, streams["lead_touches"])
+    done = with_leads(done, last_days(clock, signatures), leads, clock, streams["lead_touches"])
     taking_part = people_in_deals.stakeholders(
         clock, deals, weeks, company.champion_at_start, streams["stakeholders"]
     )
@@ -175,19 +163,8 @@ def tables_of(company: Company) -> dict[str, pl.DataFrame]:
         clock, deals, accounts, names, sellers, on_deals, closing, streams["notes"]
     )
     statuses = history.lead_history(clock, leads)
-    segment = deals.state["segment"]
-    share = np.bincount(segment, minlength=3) / deals.count
-    mean = np.bincount(segment, deals.amount, minlength=3) / np.maximum(np.bincount(segment, minlength=3), 1)
-    cards = clock.start_of(np.linspace(1, clock.weeks - 4, len(BATTLE_CARDS)).astype(int)) + 9 * 3600
     return {
-        "teams": pl.DataFrame(sellers.teams),
-        "users": pl.DataFrame(sellers.users, infer_schema_length=None),
-        "signins": pl.DataFrame(people.signins()),
-        **files.catalogue(),
-        "battle_cards": files.battle_cards(cards),
-        "quotas": pl.DataFrame(
-            people.quotas(clock, sellers, deals.count, share, mean), infer_schema_length=None
-        ),
+        **office_tables(company),
         "accounts": files.accounts_table(accounts, clock.end, names["account"], sellers),
         "contacts": files.contacts_table(accounts, clock.end, names["account"]),
         "leads": files.leads_table(leads, accounts, names["lead"], sellers, clock.end),
@@ -201,7 +178,25 @@ def tables_of(company: Company) -> dict[str, pl.DataFrame]:
     }
 
 
-def last_days(clock: Clock, signatures: Columns, done: Columns) -> Columns:
+def office_tables(company: Company) -> dict[str, pl.DataFrame]:
+    """What the company has apart from its customers: people, quotas, catalogue, battle cards."""
+    clock, deals, sellers = company.clock, company.deals, company.sellers
+    segment = deals.state["segment"]
+    count = np.bincount(segment, minlength=3)
+    mean = np.bincount(segment, deals.amount, minlength=3) / np.maximum(count, 1)
+    quotas = people.quotas(clock, sellers, deals.count, count / deals.count, mean)
+    cards = clock.start_of(np.linspace(1, clock.weeks - 4, len(BATTLE_CARDS)).astype(int)) + 9 * 3600
+    return {
+        "teams": pl.DataFrame(sellers.teams),
+        "users": pl.DataFrame(sellers.users, infer_schema_length=None),
+        "signins": pl.DataFrame(people.signins()),
+        "quotas": pl.DataFrame(quotas, infer_schema_length=None),
+        "battle_cards": files.battle_cards(cards),
+        **files.catalogue(),
+    }
+
+
+def last_days(clock: Clock, signatures: Columns) -> Columns:
     """Strong signals of the deals that are one call from won: a meeting, a talk and mails in the last days."""
     deal, owner = np.repeat(signatures["deal"], 4), np.repeat(signatures["owner"], 4)
     size = deal.size
@@ -209,8 +204,9 @@ def last_days(clock: Clock, signatures: Columns, done: Columns) -> Columns:
     kind = np.array([KIND["inbound"], KIND["call"], KIND["meeting"], KIND["inbound"]])[step]
     back = np.array([2, 3, 5, 6])[step] * DAY - 10 * 3600 - 420 * (np.arange(size) // 4)
     occurred = clock.end - back
+    occurred = occurred - np.maximum((occurred // DAY + 3) % 7 - 4, 0) * DAY
     talk = np.isin(kind, (KIND["call"], KIND["meeting"]))
-    outcome = np.where(kind == KIND["call"], CONNECTED, np.where(kind == KIND["meeting"], 5, NO_OUTCOME))
+    outcome = np.where(kind == KIND["call"], CONNECTED, np.where(kind == KIND["meeting"], HELD, NO_OUTCOME))
     return {
         "kind": kind,
         "deal": deal,

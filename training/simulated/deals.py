@@ -169,7 +169,7 @@ def _price(deals: Deals, rows: Array, segment: Array, rng: np.random.Generator) 
     count = rows.size
     family = (rng.random(count)[:, None] > np.array([0.45, 0.75])).sum(axis=1)
     deals.state["segment"][rows], deals.state["family"][rows] = segment, family
-    seats = np.exp(rng.normal(np.array([2.95, 4.0, 4.75])[segment], 0.45))
+    seats = np.exp(rng.normal(np.array([3.2, 3.8, 4.3])[segment], 0.40))
     seats = np.maximum(np.round(seats * np.array([1.0, 0.6, 0.55])[deals.kind[rows]]), 2).astype(int)
     other = (family + rng.integers(1, 3, count)) % 3
     second, service = rng.random(count) < 0.22, rng.random(count) < 0.35
@@ -211,7 +211,7 @@ def _hidden_start(
 ) -> None:
     """Initial health and the fixed shifts of the odds to advance and to be lost."""
     count, state = rows.size, deals.state
-    size = np.log(deals.amount[rows]) - np.array([8.9, 10.2, 11.3])[segment]
+    size = np.log(deals.amount[rows]) - np.array([9.0, 9.95, 10.95])[segment]
     discount = deals.discount[rows] / 100
     kind = np.array([0.0, 0.35, 0.65])[deals.kind[rows]]
     fit = FIT[segment, state["family"][rows]] + SOURCE_EFFECT[deals.source[rows]] + kind
