@@ -143,11 +143,13 @@ LIMIT 1"""
 
 _PASTS = ("opportunities", "activities", "leads", "accounts")
 _BY_IMPORTS = "SELECT " + " OR ".join(
-    f"EXISTS (SELECT 1 FROM history.{table} WHERE known_from > $1 AND known_from < recorded_at - interval '1 day')"
+    f"EXISTS (SELECT 1 FROM history.{table} WHERE known_from > $1 AND known_from < recorded_at - interval '1 day'"
+    f" /* access:{table} */)"
     for table in _PASTS
 )
 _NEWEST = "SELECT max(at) FROM (" + " UNION ALL ".join(
     f"SELECT max(known_from) AS at FROM history.{table} WHERE known_from < recorded_at - interval '1 day'"
+    f" /* access:{table} */"
     for table in _PASTS
 )
 
