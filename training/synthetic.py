@@ -67,7 +67,8 @@ def simulate(
 ) -> Company:
     """Live the company's weeks. Mechanisms can be switched off; `tracked` bounds the deals whose states are kept.
 
-    `activity_effect=False`: no action changes anything; `signal=False`: chances depend on stage, age and calendar alone.
+    `activity_effect=False`: no action changes anything; `signal=False`: chances depend on stage,
+    age and calendar alone.
     """
     children = np.random.SeedSequence(seed).spawn(len(STREAMS))
     streams = {name: np.random.default_rng(child) for name, child in zip(STREAMS, children, strict=True)}
