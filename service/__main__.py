@@ -20,6 +20,7 @@ COMMANDS: dict[str, str] = {
     "user": "users",
     "token": "users",
     "key": "users",
+    "features": "features",
     "welcome": "users",
     "import": "imports",
     "demo": "imports",
