@@ -1,0 +1,151 @@
+"""Why a chance is what it is: a base value and one effect for each group of features, which add up to it exactly.
+
+Between a row's baseline (the average deal of its stage) and the row itself runs a straight line in log odds. Along it the
+derivative of the shown chance is integrated by Gauss-Legendre and booked to the feature that moves the odds: the
+Aumann-Shapley value (Aumann & Shapley 1974; "integrated gradients", Sundararajan et al. 2017), taken through the
+roll-forward and the calibration. Where odds come from trees, what moves them are exact tree SHAP values, so the two rules
+are chained. What quadrature and clipping leave over (far below a hundredth) is spread in proportion to the effects.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ml.calibrate import Calibration
+from ml.frame import Floats, Frame, Ints
+from ml.odds import STAGE
+from ml.roll import Odds, gradient, rolled
+from ml.win import DEPTH, WinModel
+
+METHODS = {
+    "baseline": "Aumann-Shapley through the weekly roll-forward, from log odds by cell",
+    "logistic": "Aumann-Shapley through the weekly roll-forward, from exact linear terms",
+    "gbm": "Aumann-Shapley through the weekly roll-forward, from exact tree SHAP terms",
+}
+OTHER = "other"
+BLOCK = 256
+NODES = 3
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """`base_value` (n,) + the sum of `effects` (n, groups) = `probability` (n,), to rounding."""
+
+    base_value: Floats
+    effects: Floats
+    probability: Floats
+    groups: tuple[str, ...]
+    method: str
+
+
+def explain(
+    model: WinModel, frame: Frame, stage: Ints, at: Floats, groups: Mapping[str, Sequence[str]]
+) -> Explanation:
+    """Why each deal's chance to win at last is what it is.
+
+    `groups` maps a reason to its columns; the column `stage` stands for the stage itself. Columns in no group are summed
+    under `other`, which is always there. The base value is one for all deals: the mean over stages of their average deal.
+    """
+    names = (*groups, OTHER)
+    place = {column: j for j, (name, columns) in enumerate(groups.items()) for column in columns}
+    base, by_stage = stage_bases(model)
+    effects = np.zeros((len(frame), len(names)))
+    final = np.zeros(len(frame))
+    standing = [place.get(name, len(names) - 1) for name in model.odds_.standing]
+    moving = [place.get(name, len(names) - 1) for name in model.odds_.moving]
+    for begin in range(0, len(frame), BLOCK):
+        rows = slice(begin, begin + BLOCK)
+        final[rows], effects[rows] = _block(
+            model, frame.take(rows), stage[rows], at[rows], (standing, moving, len(names))
+        )
+    effects[:, place.get(STAGE, len(names) - 1)] += by_stage[stage] - base
+    return Explanation(
+        np.full(len(frame), base), completed(effects, final - base), final, names, METHODS[model.tier]
+    )
+
+
+def completed(effects: Floats, total: Floats) -> Floats:
+    """Effects that sum to `total`, row by row: the small rest is spread in proportion to their size."""
+    rest = total - effects.sum(axis=1)
+    size = np.abs(effects) + 1e-15
+    return effects + size / size.sum(axis=1, keepdims=True) * rest[:, None]
+
+
+def stage_bases(model: WinModel) -> tuple[float, Floats]:
+    """The shown chance of the average deal of each stage (S,), and its mean over the stages as they are met."""
+    stages = np.arange(len(model.stages))
+    won, lost = rolled(_average(model, stages))
+    chances = model.calibrate(won[:, -1] / (won[:, -1] + lost[:, -1]))
+    return float(model.odds_.mix_ @ chances), chances
+
+
+def _average(model: WinModel, stage: Ints) -> Odds:
+    """The odds of the average deal of each row's stage: the same in every week, but for time since a move."""
+    average, _ = model.averages(stage)
+    clock, own = _moving_average(model)
+    shared = np.broadcast_to(average + model.offsets_ + clock, (len(stage), model.weeks, *average.shape))
+    first = np.broadcast_to(own[stage, None], (len(stage), model.weeks, 2))
+    return Odds(shared, first, model.odds_.fresh_odds(DEPTH), stage, model.odds_.moves_)
+
+
+def _moving_average(model: WinModel) -> tuple[Floats, Floats]:
+    """What the clock adds on average: by calendar and age (S, 2), and by time in the stage (S, 2)."""
+    odds = model.odds_
+    is_own = np.array([name in odds.restarting for name in odds.moving], dtype=bool)
+    return odds.moving_mean_[:, ~is_own].sum(axis=1), odds.moving_mean_[:, is_own].sum(axis=1)
+
+
+def _block(
+    model: WinModel, frame: Frame, stage: Ints, at: Floats, where: tuple[list[int], list[int], int]
+) -> tuple[Floats, Floats]:
+    start = _average(model, stage)
+    ((_, goal),) = model.blocks(frame, stage, at, model.weeks, size=max(len(frame), 1))
+    points, weights = np.polynomial.legendre.leggauss(NODES)
+    shared = np.zeros(goal.shared.shape)
+    own = np.zeros(goal.own.shape)
+    for point, weight in zip((points + 1) / 2, weights / 2, strict=True):
+        chance, slope, slope_own = gradient(_between(start, goal, float(point)))
+        rate = weight * _calibration_rate(model.calibration_, chance)
+        shared += rate[:, None, None, None] * slope
+        own += rate[:, None, None] * slope_own
+    won, lost = rolled(goal)
+    final = model.calibrate(won[:, -1] / (won[:, -1] + lost[:, -1]))
+    return final, _booked(model, frame, stage, at, (shared, own), where)
+
+
+def _between(start: Odds, goal: Odds, share: float) -> Odds:
+    shared = start.shared + share * (goal.shared - start.shared)
+    own = start.own + share * (goal.own - start.own)
+    return Odds(shared, own, goal.fresh, goal.start, goal.moves)
+
+
+def _calibration_rate(calibration: Calibration | None, chance: Floats) -> Floats:
+    return np.ones(len(chance)) if calibration is None else calibration.slope_at(chance)
+
+
+def _booked(
+    model: WinModel,
+    frame: Frame,
+    stage: Ints,
+    at: Floats,
+    slopes: tuple[Floats, Floats],
+    where: tuple[list[int], list[int], int],
+) -> Floats:
+    """The change along the line, by the feature whose odds moved."""
+    (shared, own), (standing, moving, size) = slopes, where
+    effects = np.zeros((len(frame), size))
+    worth = np.einsum("nksc,nks->nsc", shared, model.strength(stage, model.weeks))
+    for other in range(len(model.stages)):
+        terms = model.odds_.standing_terms(frame, other) - model.odds_.term_mean_[stage, other]
+        np.add.at(effects, (slice(None), standing), np.einsum("njc,nc->nj", terms, worth[:, other]))
+    steps = np.arange(model.weeks, dtype=np.float64)
+    rows = np.arange(len(frame))
+    for j, name in enumerate(model.odds_.moving):
+        odds = model.odds_.moving_odds(frame, at, steps, name)
+        mean = model.odds_.moving_mean_[:, j]
+        if name in model.odds_.restarting:
+            effects[:, moving[j]] += np.einsum("nkc,nkc->n", odds[rows, :, stage] - mean[stage, None], own)
+        else:
+            effects[:, moving[j]] += np.einsum("nksc,nksc->n", odds - mean, shared)
+    return effects
