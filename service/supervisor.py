@@ -122,9 +122,7 @@ class Supervisor:
         deadline = time.monotonic() + patience
         while not ready():
             if (status := child.fallen()) is not None:
-                raise Refused(
-                    f"{child.name} ended with status {status} while starting; its log is {child.log}."
-                )
+                raise Refused(f"{child.name} ended with status {status} while starting: {child.last_words()}")
             if time.monotonic() > deadline:
                 raise Refused(f"{child.name} is not ready after {patience:.0f} s; its log is {child.log}.")
             time.sleep(0.05)
