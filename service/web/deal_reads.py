@@ -8,6 +8,7 @@ from service.access import guard, visible
 from service.db import Params
 from service.domains.opportunities import PUSHES
 from service.errors import NotFound
+from service.reasons import shown
 from service.web.frame import Visit
 
 Row = dict[str, Any]
@@ -56,7 +57,7 @@ async def score(visit: Visit, deal_id: UUID) -> Row | None:
     row = await visit.database.fetchrow(
         f"SELECT s.* FROM current_scores s WHERE s.opportunity_id = $1 AND {seen}", *params
     )
-    return dict(row) if row else None
+    return dict(row) | {"reasons": shown(visit.actor, "opportunity", row["reasons"])} if row else None
 
 
 async def past_scores(visit: Visit, deal_id: UUID) -> list[Row]:
@@ -69,7 +70,9 @@ async def past_scores(visit: Visit, deal_id: UUID) -> list[Row]:
         f" ORDER BY s.scored_at DESC LIMIT {SCORES}",
         *params,
     )
-    return [dict(row) for row in reversed(rows)]
+    return [
+        dict(row) | {"reasons": shown(visit.actor, "opportunity", row["reasons"])} for row in reversed(rows)
+    ]
 
 
 async def actions(visit: Visit, deal_id: UUID) -> list[Row]:

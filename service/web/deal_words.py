@@ -16,6 +16,11 @@ TIERS = {
     "logistic": "logistic regression",
     "gbm": "gradient boosting",
 }
+TRENDS = {
+    "improving": "By what was known 7 days before, its chance would have been lower.",
+    "declining": "By what was known 7 days before, its chance would have been higher.",
+    "steady": "By what was known 7 days before, its chance would have been about the same.",
+}
 SHOWN_FIELDS = ("stage", "amount", "close_date", "owner_id", "forecast_category", "next_step")
 NAMES = {
     "close_date": "Close date", "owner_id": "Owner", "forecast_category": "Category", "next_step": "Next step",
@@ -61,7 +66,7 @@ def changed(score: Row, past: Sequence[Row], say: Words) -> str:
     """One sentence on how the chance moved since a week ago, and by what."""
     old = before(past, score["scored_at"])
     if old is None:
-        return "This is the first score of this deal: there is nothing to compare it with yet."
+        return f"The first score of this deal. {TRENDS.get(score['trend'], '')}".strip()
     days = max((score["scored_at"] - old["scored_at"]).days, 0)
     span = f"in {days} days" if days > 1 else "since yesterday" if days == 1 else "today"
     step = float(score["win_probability"]) - float(old["win_probability"])
@@ -114,13 +119,15 @@ def evidence(score: Row, say: Words) -> str:
             f"On {say.number(measured['n'])} later looks at deals its chances were off by"
             f" {say.number(float(measured['ece']) * 100, 1)} points on average."
         )
-    parts += _unmet(score["gate"] or {}, say)
+    parts += _gate(score["gate"] or {}, say)
     parts.append(f"Scored {say.ago(score['scored_at'])}.")
     return " ".join(parts)
 
 
-def _unmet(gate: Row, say: Words) -> list[str]:
-    """`Not enough history yet: 14 of 40 closed won.`, when the gate is not met."""
+def _gate(gate: Row, say: Words) -> list[str]:
+    """Why no trained model serves, in the words that the score carries; else what the gate still misses."""
+    if told := str(gate.get("reason") or "").rstrip("."):
+        return [f"{told[0].upper()}{told[1:]}."]
     required, present = gate.get("required"), gate.get("present")
     if gate.get("is_met", True) or not isinstance(required, dict) or not isinstance(present, dict):
         return []

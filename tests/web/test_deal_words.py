@@ -42,8 +42,10 @@ def test_a_reason_that_is_gone_is_said_to_be_gone_and_capitals_stay() -> None:
 
 
 def test_a_first_score_a_steady_one_and_a_new_model() -> None:
-    only = [score(0, 0.3)]
-    assert "first score" in deal_words.changed(only[0], only, SAY)
+    only = [score(0, 0.3) | {"trend": "improving"}]
+    assert deal_words.changed(only[0], only, SAY) == (
+        "The first score of this deal. By what was known 7 days before, its chance would have been lower."
+    )
     steady = [score(9, 0.301), score(0, 0.303, version=5)]
     assert deal_words.changed(steady[-1], steady, SAY) == (
         "Unchanged in 9 days. The model itself changed in between."

@@ -23,6 +23,7 @@ export async function ask<T>(method: string, path: string, body?: unknown, versi
       method,
       headers,
       credentials: "same-origin",
+      keepalive: method !== "GET", // a change that was begun survives leaving the page
       ...(body === undefined ? {} : { body: JSON.stringify(body) }),
     });
     if (answer.ok) return { ok: true, body: (answer.status === 204 ? null : await answer.json()) as T };
