@@ -104,7 +104,9 @@ class BetaBinomial(Classifier):
     def _keys(self, frame: Frame) -> Floats:
         return frame.only(self.by, self.words_).values
 
-    def _level(self, keys: Floats, outcome: Floats, worth: Floats) -> dict[tuple[float, ...], tuple[float, float]]:
+    def _level(
+        self, keys: Floats, outcome: Floats, worth: Floats
+    ) -> dict[tuple[float, ...], tuple[float, float]]:
         kept = np.isfinite(keys).all(axis=1)
         cells, index = np.unique(keys[kept], axis=0, return_inverse=True)
         index = index.reshape(-1)

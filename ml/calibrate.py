@@ -78,6 +78,8 @@ class Calibration(Estimator):
             pull = np.array([slope / self.slope_prior, shift / self.shift_prior])
             return value + 0.5 * (slope**2 + shift**2), gradient + pull
 
-        found = minimize(penalised, np.array([1.0, 0.0]), jac=True, method="L-BFGS-B", bounds=[(0.2, 3.0), (-4.0, 4.0)])
+        found = minimize(
+            penalised, np.array([1.0, 0.0]), jac=True, method="L-BFGS-B", bounds=[(0.2, 3.0), (-4.0, 4.0)]
+        )
         self.slope_, self.shift_, self.n_ = float(found.x[0]), float(found.x[1]), n
         return self

@@ -46,7 +46,9 @@ class Estimator:
 
     def to_text(self) -> str:
         """Parameters and learned state as text."""
-        return json.dumps({"format": FORMAT, **_written(self)}, allow_nan=False, separators=(",", ":"), sort_keys=True)
+        return json.dumps(
+            {"format": FORMAT, **_written(self)}, allow_nan=False, separators=(",", ":"), sort_keys=True
+        )
 
 
 @dataclass(eq=False)
@@ -106,7 +108,11 @@ def _state_names(kind: type) -> list[str]:
 
 def _written(value: Any) -> Any:
     if isinstance(value, Estimator):
-        state = {name: _written(getattr(value, name)) for name in _state_names(type(value)) if name in value.__dict__}
+        state = {
+            name: _written(getattr(value, name))
+            for name in _state_names(type(value))
+            if name in value.__dict__
+        }
         parameters = {name: _written(item) for name, item in value.parameters().items()}
         return {"estimator": value.kind(), "parameters": parameters, "state": state}
     if isinstance(value, np.ndarray):

@@ -32,7 +32,9 @@ class Frame:
             raise ValueError("two columns have the same name")
 
     @classmethod
-    def of(cls, columns: Mapping[str, ArrayLike], words: Mapping[str, Sequence[str]] | None = None) -> "Frame":
+    def of(
+        cls, columns: Mapping[str, ArrayLike], words: Mapping[str, Sequence[str]] | None = None
+    ) -> "Frame":
         """A frame from named columns of equal length."""
         names = tuple(columns)
         values = [np.asarray(columns[name], dtype=np.float64) for name in names]
@@ -54,7 +56,11 @@ class Frame:
 
     def only(self, columns: Sequence[str], words: Mapping[str, Sequence[str]] | None = None) -> "Frame":
         """These columns in this order; categories recoded to `words` where given, words unknown there become NaN."""
-        matrix = np.column_stack([self._coded(name, (words or {}).get(name)) for name in columns]) if columns else None
+        matrix = (
+            np.column_stack([self._coded(name, (words or {}).get(name)) for name in columns])
+            if columns
+            else None
+        )
         kept = {name: tuple((words or {}).get(name, self.words.get(name, ()))) for name in columns}
         values = np.zeros((len(self), 0)) if matrix is None else matrix
         return Frame(tuple(columns), values, {name: of for name, of in kept.items() if of})
@@ -70,11 +76,15 @@ class Frame:
             values[:, self.columns.index(name)] = new
         return Frame(self.columns, values, self.words)
 
-    def joined(self, columns: Mapping[str, ArrayLike], words: Mapping[str, Sequence[str]] | None = None) -> "Frame":
+    def joined(
+        self, columns: Mapping[str, ArrayLike], words: Mapping[str, Sequence[str]] | None = None
+    ) -> "Frame":
         """The same rows with further columns at the right."""
         other = Frame.of(columns, words)
         return Frame(
-            self.columns + other.columns, np.hstack([self.values, other.values]), {**self.words, **other.words}
+            self.columns + other.columns,
+            np.hstack([self.values, other.values]),
+            {**self.words, **other.words},
         )
 
     def _coded(self, name: str, words: Sequence[str] | None) -> Floats:
@@ -90,4 +100,8 @@ class Frame:
 def stacked(frames: Sequence[Frame]) -> Frame:
     """Frames with the same columns below each other."""
     first = frames[0]
-    return Frame(first.columns, np.vstack([frame.only(first.columns, first.words).values for frame in frames]), first.words)
+    return Frame(
+        first.columns,
+        np.vstack([frame.only(first.columns, first.words).values for frame in frames]),
+        first.words,
+    )

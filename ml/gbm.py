@@ -45,7 +45,9 @@ class Gbm(Classifier):
         matrix = frame.only(self.columns_, self.words_).values
         early = earlier(len(outcome), at)
         self.rounds_ = self.chosen or self._chosen_rounds(matrix, outcome, early, weight)
-        booster = lightgbm.train(self._options(len(outcome)), self._data(matrix, outcome, weight), self.rounds_)
+        booster = lightgbm.train(
+            self._options(len(outcome)), self._data(matrix, outcome, weight), self.rounds_
+        )
         self.booster_ = booster.model_to_string()
         self.__dict__.pop("_booster", None)
         return self
@@ -83,7 +85,11 @@ class Gbm(Classifier):
     def _data(self, matrix: Floats, outcome: Floats, weight: Floats | None) -> Any:
         categories = [j for j, name in enumerate(self.columns_) if name in self.words_]
         return lightgbm.Dataset(
-            matrix, outcome, weight=weight, categorical_feature=categories, params={"verbosity": -1, "max_bin": 63}
+            matrix,
+            outcome,
+            weight=weight,
+            categorical_feature=categories,
+            params={"verbosity": -1, "max_bin": 63},
         )
 
     def _options(self, n: int) -> dict[str, Any]:

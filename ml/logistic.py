@@ -144,7 +144,9 @@ class Logistic(Classifier):
 
         start, tried = np.zeros(matrix.shape[1]), []
         for ridge in [self.ridge] if self.ridge is not None else sorted(RIDGES, reverse=True):
-            start = newton(matrix[early], outcome[early], start, self._weights(ridge), signs, 0.0, worth[early])
+            start = newton(
+                matrix[early], outcome[early], start, self._weights(ridge), signs, 0.0, worth[early]
+            )
             tried.append((loss(start, late), ridge, start))
         _, ridge, pooled = min(tried, key=lambda item: item[0])
         pulls = []
@@ -243,21 +245,33 @@ def unfolding(values: Floats, name: str, words: int, is_plain: bool) -> dict[str
     if not len(known):
         return {"kind": "nothing", "name": name, "means": [0.0], "scales": [1.0]}
     low, high = (float(x) for x in np.quantile(known, [0.005, 0.995]))
-    basis: dict[str, object] = {"kind": "number", "name": name, "low": low, "high": high, "bends": [], "levels": []}
+    basis: dict[str, object] = {
+        "kind": "number",
+        "name": name,
+        "low": low,
+        "high": high,
+        "bends": [],
+        "levels": [],
+    }
     levels, counts = np.unique(known, return_counts=True)
     if not is_plain and 2 < len(levels) <= 16 and np.all(levels == np.round(levels)):
-        basis["levels"] = [float(level) for level, count in zip(levels, counts, strict=True) if count >= FEWEST]
+        basis["levels"] = [
+            float(level) for level, count in zip(levels, counts, strict=True) if count >= FEWEST
+        ]
     elif not is_plain and len(levels) > 2:
         bends = np.unique(np.quantile(known, [0.25, 0.5, 0.75, 0.9]))
         basis["bends"] = [float(bend) for bend in bends if low < bend < high]
-    basis["is_missing"] = bool(FEWEST <= len(values) - len(known)) and not is_plain
+    basis["is_missing"] = bool(len(values) - len(known) >= FEWEST) and not is_plain
     return _centred(basis, values)
 
 
 def unfolded(values: Floats, basis: dict[str, object]) -> Floats:
     """The basis of a column, (n, width), standardised; a missing number stands at the mean."""
     raw = _raw(values, basis)
-    means, scales = np.asarray(basis["means"], dtype=np.float64), np.asarray(basis["scales"], dtype=np.float64)
+    means, scales = (
+        np.asarray(basis["means"], dtype=np.float64),
+        np.asarray(basis["scales"], dtype=np.float64),
+    )
     scaled: Floats = np.where(np.isfinite(raw), (raw - means) / scales, 0.0)
     return scaled
 

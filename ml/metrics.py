@@ -62,7 +62,9 @@ def brier(chance: Floats, outcome: Floats, group: Ints | None = None, *, seed: i
     return mean((chance - outcome) ** 2, group, seed=seed)
 
 
-def ece(chance: Floats, outcome: Floats, group: Ints | None = None, *, bins: int = BINS, seed: int = 0) -> Measure:
+def ece(
+    chance: Floats, outcome: Floats, group: Ints | None = None, *, bins: int = BINS, seed: int = 0
+) -> Measure:
     """Expected calibration error over bins of equal size: mean |said - came|. Never negative, so noise alone makes it
     positive: read it with n."""
     index = _bins(chance, bins)
@@ -96,7 +98,9 @@ def difference(ours: Floats, theirs: Floats, group: Ints | None = None, *, seed:
     return mean(ours - theirs, group, seed=seed)
 
 
-def coverage(low: Floats, high: Floats, actual: Floats, group: Ints | None = None, *, seed: int = 0) -> Measure:
+def coverage(
+    low: Floats, high: Floats, actual: Floats, group: Ints | None = None, *, seed: int = 0
+) -> Measure:
     """The share of outcomes inside [low, high]."""
     return mean(((actual >= low) & (actual <= high)).astype(np.float64), group, seed=seed)
 
@@ -109,7 +113,9 @@ def interval_score(
     return mean(high - low + miss * 2 / (1 - level), group, seed=seed)
 
 
-def pinball(quantile: float, said: Floats, actual: Floats, group: Ints | None = None, *, seed: int = 0) -> Measure:
+def pinball(
+    quantile: float, said: Floats, actual: Floats, group: Ints | None = None, *, seed: int = 0
+) -> Measure:
     """Mean pinball loss of a quantile: proper, lower is better."""
     gap = actual - said
     return mean(np.maximum(quantile * gap, (quantile - 1) * gap), group, seed=seed)
@@ -124,19 +130,32 @@ def reliability(chance: Floats, outcome: Floats, *, bins: int = BINS) -> list[Bi
         if inside.any():
             said, came = chance[inside], outcome[inside]
             table.append(
-                Bin(float(said.min()), float(said.max()), float(said.mean()), float(came.mean()), int(inside.sum()))
+                Bin(
+                    float(said.min()),
+                    float(said.max()),
+                    float(said.mean()),
+                    float(came.mean()),
+                    int(inside.sum()),
+                )
             )
     return table
 
 
-def summary(chance: Floats, outcome: Floats, group: Ints | None = None, *, seed: int = 0) -> dict[str, Measure]:
+def summary(
+    chance: Floats, outcome: Floats, group: Ints | None = None, *, seed: int = 0
+) -> dict[str, Measure]:
     """Log loss, Brier score, calibration error and AUC of the same rows."""
     figures = {"log_loss": log_loss, "brier": brier, "ece": ece, "auc": auc}
     return {name: figure(chance, outcome, group, seed=seed) for name, figure in figures.items()}
 
 
 def by_segment(
-    chance: Floats, outcome: Floats, segment: Sequence[str] | Ints, group: Ints | None = None, *, seed: int = 0
+    chance: Floats,
+    outcome: Floats,
+    segment: Sequence[str] | Ints,
+    group: Ints | None = None,
+    *,
+    seed: int = 0,
 ) -> dict[str, dict[str, Measure]]:
     """The summary of each value of a segment."""
     labels = np.asarray(segment).astype(np.str_)
@@ -192,7 +211,9 @@ def rolling_offsets(
     for day in np.unique(np.floor(at)):
         known = order[: np.searchsorted(known_at[order], day, side="right")][-window:]
         here = np.floor(at) == day
-        adjusted[here] = margin[here] + (recalibrated(margin[known], outcome[known], prior) if len(known) else 0.0)
+        adjusted[here] = margin[here] + (
+            recalibrated(margin[known], outcome[known], prior) if len(known) else 0.0
+        )
     return sigmoid(adjusted)
 
 

@@ -128,7 +128,7 @@ class StageOdds(Estimator):
 
     def still(self, frame: Frame, stage: Ints | int) -> Frame:
         """The rows with the clock's columns unknown."""
-        return self.rows(frame, stage).replaced({name: np.nan for name in self.moving})
+        return self.rows(frame, stage).replaced(dict.fromkeys(self.moving, np.nan))
 
     def _model(self, like: Classifier | None) -> Classifier:
         if self.tier == "baseline":
@@ -185,7 +185,9 @@ class StageOdds(Estimator):
         random = np.random.default_rng(self.seed)
         for stage in range(stages):
             here = np.flatnonzero(panel.stage == stage)
-            sample = np.sort(random.permutation(here)[:SAMPLE]) if len(here) else np.arange(len(panel))[:SAMPLE]
+            sample = (
+                np.sort(random.permutation(here)[:SAMPLE]) if len(here) else np.arange(len(panel))[:SAMPLE]
+            )
             peers = rows.take(sample)
             for j, name in enumerate(self.moving):
                 self.moving_mean_[stage, j] = self._read(name, peers.column(name))[:, stage].mean(axis=0)

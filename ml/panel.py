@@ -39,7 +39,9 @@ class Panel:
     def take(self, rows: Ints | Bools) -> "Panel":
         """Some rows; what is known stays as it is."""
         frame = self.frame.take(rows)
-        return Panel(self.deal[rows], self.at[rows], self.stage[rows], frame, self.outcome[rows], self.known_to)
+        return Panel(
+            self.deal[rows], self.at[rows], self.stage[rows], frame, self.outcome[rows], self.known_to
+        )
 
     def known_by(self, instant: float) -> "Panel":
         """The rows whose week had ended by an instant, as somebody would have had them then."""

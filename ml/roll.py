@@ -67,7 +67,9 @@ def gradient(odds: Odds) -> tuple[Floats, Floats, Floats]:
             go, lose = chances_moved
             worth_moved = go * entered[:, :, None] + lose * worth_lost[:, None, None] + (1 - go - lose) * aged
             slope[:, week, :, 0] = np.einsum("nsd,nsd->ns", moved * go, entered[:, :, None] - worth_moved)
-            slope[:, week, :, 1] = np.einsum("nsd,nsd->ns", moved * lose, worth_lost[:, None, None] - worth_moved)
+            slope[:, week, :, 1] = np.einsum(
+                "nsd,nsd->ns", moved * lose, worth_lost[:, None, None] - worth_moved
+            )
         go, lose = chances_first
         on = entered[rows, odds.start]
         worth_first = go * on + lose * worth_lost + (1 - go - lose) * worth_first

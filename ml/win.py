@@ -127,7 +127,9 @@ class WinModel(Estimator):
         """Log odds (n, 2) to move and to lose in the week that begins now, offsets included."""
         return self.odds_.now(frame, stage) + self.offsets_
 
-    def blocks(self, frame: Frame, stage: Ints, at: Floats, weeks: int, size: int = BLOCK) -> Iterator[tuple[slice, Odds]]:
+    def blocks(
+        self, frame: Frame, stage: Ints, at: Floats, weeks: int, size: int = BLOCK
+    ) -> Iterator[tuple[slice, Odds]]:
         """The log odds of every week and stage, in blocks of rows that fit the processor's cache."""
         standing = self.odds_.standing_odds(frame)
         fresh = self.odds_.fresh_odds(DEPTH)
@@ -183,8 +185,15 @@ class WinModel(Estimator):
 
     def _odds_model(self) -> StageOdds:
         return StageOdds(  # fmt: skip
-            self.stages, self.tier, self.clock, self.ignored, self.segment, self.fiscal_start, self.half_life_,
-            self.seed, self.threads,
+            self.stages,
+            self.tier,
+            self.clock,
+            self.ignored,
+            self.segment,
+            self.fiscal_start,
+            self.half_life_,
+            self.seed,
+            self.threads,
         )
 
     # what is chosen on rows that were held back
@@ -197,7 +206,12 @@ class WinModel(Estimator):
         late = panel.take(panel.at >= cut - WEEK * max(WINDOWS))
         tried = [self._tried(early, late, cut, look_back, half_life) for half_life in self._half_lives(early)]
         best = min(tried, key=lambda item: item.loss)
-        self.half_life_, self.odds_, self.window_, self.step_loss_ = best.half_life, best.odds, best.window, best.step_loss
+        self.half_life_, self.odds_, self.window_, self.step_loss_ = (
+            best.half_life,
+            best.odds,
+            best.window,
+            best.step_loss,
+        )
         self.fade_, self.carry_ = best.fade, best.carry
         if best.judged is not None:
             self._fit_calibration(best.judged, best.shifts, best.fates, look_back)
@@ -208,7 +222,9 @@ class WinModel(Estimator):
         """Half-lives worth trying; the baseline counts too little for any."""
         return (None,) if self.tier == "baseline" else HALF_LIVES
 
-    def _tried(self, early: Panel, late: Panel, cut: float, look_back: int, half_life: float | None) -> "_Trial":
+    def _tried(
+        self, early: Panel, late: Panel, cut: float, look_back: int, half_life: float | None
+    ) -> "_Trial":
         """One half-life, with the window, fading and carry that suit it best."""
         self.half_life_ = half_life
         self.odds_ = self._odds_model().fit(early)
@@ -221,7 +237,9 @@ class WinModel(Estimator):
         if len(judged) < 100:
             return trial
         trial.judged, trial.shifts, trial.fates = late.take(judged), shifts[judged], fates[judged]
-        trial.fade, trial.carry, trial.loss = self._choose_fading(trial.judged, trial.shifts, trial.fates, look_back)
+        trial.fade, trial.carry, trial.loss = self._choose_fading(
+            trial.judged, trial.shifts, trial.fates, look_back
+        )
         return trial
 
     def _choose_fading(
@@ -283,7 +301,11 @@ def best_window(odds: Floats, panel: Panel, cut: float) -> tuple[int, Floats, fl
     that each row would have had (n, 2), the loss). 0 weeks: none at all."""
     week = np.floor((panel.at - cut) / WEEK).astype(np.int64)
     judged = week >= 0
-    best = (0, np.zeros((len(panel), 2)), float(np.mean(step_loss(odds[judged], panel.moved[judged], panel.lost[judged]))))
+    best = (
+        0,
+        np.zeros((len(panel), 2)),
+        float(np.mean(step_loss(odds[judged], panel.moved[judged], panel.lost[judged]))),
+    )
     for window in WINDOWS:
         shifts = rolling_offsets(odds, panel, week, window)
         loss = step_loss(odds[judged] + shifts[judged], panel.moved[judged], panel.lost[judged])

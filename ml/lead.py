@@ -1,0 +1,197 @@
+"""Whether a lead converts within 30, 60 and 90 days: one hazard for each interval, so longer never means less.
+
+P(convert within the first j intervals) = 1 - Π (1 - hazard of interval i). A lead that is put aside has not converted and
+stays in the count (the subdistribution of Fine & Gray 1999), so the chances are of all leads, not of those still alive.
+
+    model = LeadModel(tier="logistic").fit(panel)
+    model.probabilities(frame)      # (n, 3), rising along each row
+    model.refit_offset(panel)       # daily: one offset to the newest labels
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Self
+
+import numpy as np
+
+from ml.baseline import BetaBinomial
+from ml.calibrate import Calibration
+from ml.estimator import Classifier, Estimator, sigmoid
+from ml.explain import OTHER, Explanation, completed
+from ml.frame import Bools, Floats, Frame, Ints
+from ml.gbm import Gbm
+from ml.logistic import Logistic, earlier
+from ml.metrics import recalibrated
+
+INTERVAL = "interval"
+LEAST = 0.001
+FEWEST_ROWS, FEWEST_CONVERTED = 200, 30
+PRIOR = 0.1
+NODES = 5
+
+
+@dataclass(frozen=True)
+class LeadPanel:
+    """Leads looked at, once or several times: `at` and `converted_at` (inf: not converted) are float days since
+    1970-01-01; `known_to` is the instant up to when conversions are known."""
+
+    lead: Ints
+    at: Floats
+    frame: Frame
+    converted_at: Floats
+    known_to: float
+
+    def __len__(self) -> int:
+        return len(self.lead)
+
+    def take(self, rows: Ints | Bools) -> "LeadPanel":
+        """Some rows; what is known stays as it is."""
+        return LeadPanel(
+            self.lead[rows], self.at[rows], self.frame.take(rows), self.converted_at[rows], self.known_to
+        )
+
+    def known_by(self, instant: float) -> "LeadPanel":
+        """The rows as somebody would have had them at an instant: later conversions are not known."""
+        kept = self.take(self.at < instant)
+        known = np.where(kept.converted_at <= instant, kept.converted_at, np.inf)
+        return LeadPanel(kept.lead, kept.at, kept.frame, known, min(instant, self.known_to))
+
+    def converted_within(self, days: float) -> tuple[Floats, Bools]:
+        """Whether each lead converted within `days` (1 or 0), and whether that is known yet."""
+        return (self.converted_at <= self.at + days).astype(np.float64), self.at + days <= self.known_to
+
+
+@dataclass(eq=False)
+class LeadModel(Estimator):
+    """The lead model. `horizons`: the ends of the intervals in days; `segment`: what the baseline splits by;
+    `window`: on how many newest labels the offset is refit."""
+
+    tier: str = "logistic"
+    horizons: tuple[int, ...] = (30, 60, 90)
+    segment: str | None = None
+    window: int = 300
+    seed: int = 0
+    threads: int = 1
+    hazard_: Classifier = field(init=False, repr=False)
+    calibration_: Calibration | None = field(init=False, repr=False)
+    offset_: float = field(init=False, repr=False)
+    mean_: Floats = field(init=False, repr=False)
+    term_mean_: Floats = field(init=False, repr=False)
+    n_: int = field(init=False, repr=False)
+
+    def fit(self, panel: LeadPanel) -> Self:
+        """Learn from a panel; calibrated on its newest part by a model that has not seen it, then fitted on all."""
+        self.offset_, self.calibration_, self.n_ = 0.0, None, len(panel)
+        rows, outcome, at = self._expanded(panel)
+        early = earlier(len(outcome), at, 0.7)
+        like = None
+        if (~early).sum() >= FEWEST_ROWS and min(
+            outcome[early].sum(), outcome[~early].sum()
+        ) >= FEWEST_CONVERTED:
+            like = self._classifier(None).fit(rows.take(early), outcome[early], at[early])
+            self.calibration_ = Calibration().fit(like.probability(rows.take(~early)), outcome[~early])
+        self.hazard_ = self._classifier(like).fit(rows, outcome, at)
+        self._averages(panel.frame)
+        return self
+
+    def refit_offset(self, panel: LeadPanel) -> Self:
+        """Move one offset to the newest labels: as good as daily retraining where the level drifts, at no cost."""
+        rows, outcome, at = self._expanded(panel)
+        newest = np.argsort(at, kind="stable")[-self.window :]
+        self.offset_ = 0.0
+        margin = self._margin(self.hazard_.margin(rows.take(newest)))
+        self.offset_ = recalibrated(margin, outcome[newest]) if len(newest) else 0.0
+        return self
+
+    def probabilities(self, frame: Frame) -> Floats:
+        """P(convert within each horizon), (n, horizons): rising, inside (0, 1)."""
+        hazards = sigmoid(self._margin(self._margins(frame)))
+        return np.clip(1 - np.cumprod(1 - hazards, axis=1), LEAST, 1 - LEAST)
+
+    def explain(self, frame: Frame, groups: Mapping[str, Sequence[str]], horizon: int = 90) -> Explanation:
+        """Why the chance to convert within a horizon is what it is; like `ml.explain.explain`."""
+        count = self.horizons.index(horizon) + 1
+        names = (*groups, OTHER)
+        place = {column: j for j, (name, columns) in enumerate(groups.items()) for column in columns}
+        where = [place.get(name, len(names) - 1) for name in self._columns()]
+        start = np.broadcast_to(self.mean_, (len(frame), len(self.horizons)))
+        goal, effects = self._margins(frame), np.zeros((len(frame), len(names)))
+        slopes = self._slopes(start, goal, count)
+        for j in range(count):
+            terms = self._terms(frame, j) - self.term_mean_[j]
+            np.add.at(effects, (slice(None), where), terms * slopes[:, j, None])
+        final = self.probabilities(frame)[:, count - 1]
+        base = float(self._within(self.mean_[None], count)[0])
+        effects = completed(effects, final - base)
+        return Explanation(
+            np.full(len(frame), base), effects, final, names, f"Aumann-Shapley over {count} hazards"
+        )
+
+    def _within(self, margins: Floats, count: int) -> Floats:
+        hazards = sigmoid(self._margin(margins[:, :count]))
+        chance: Floats = 1 - np.prod(1 - hazards, axis=1)
+        return chance
+
+    def _slopes(self, start: Floats, goal: Floats, count: int) -> Floats:
+        """The mean over the line of d chance / d raw margin, (n, count)."""
+        points, weights = np.polynomial.legendre.leggauss(NODES)
+        total = np.zeros((len(start), count))
+        for point, weight in zip((points + 1) / 2, weights / 2, strict=True):
+            hazards = sigmoid(self._margin(start + point * (goal - start)))[:, :count]
+            total += weight * np.prod(1 - hazards, axis=1)[:, None] * hazards
+        return total * (1.0 if self.calibration_ is None else self.calibration_.slope_)
+
+    def _margin(self, raw: Floats) -> Floats:
+        """Raw log odds of an interval, calibrated and moved to the newest labels."""
+        line = (
+            (1.0, 0.0) if self.calibration_ is None else (self.calibration_.slope_, self.calibration_.shift_)
+        )
+        moved: Floats = line[0] * raw + line[1] + self.offset_
+        return moved
+
+    def _margins(self, frame: Frame) -> Floats:
+        return np.column_stack([self.hazard_.margin(self._rows(frame, j)) for j in range(len(self.horizons))])
+
+    def _rows(self, frame: Frame, interval: Ints | int) -> Frame:
+        words = tuple(f"to day {end}" for end in self.horizons)
+        return frame.joined({INTERVAL: np.broadcast_to(interval, len(frame))}, {INTERVAL: words})
+
+    def _columns(self) -> tuple[str, ...]:
+        return (*getattr(self.hazard_, "columns_", ()), INTERVAL)
+
+    def _terms(self, frame: Frame, interval: int) -> Floats:
+        """The raw margin of an interval by `_columns`; what belongs to no column comes last."""
+        base, parts = self.hazard_.terms(self._rows(frame, interval))
+        return np.column_stack([parts, base])
+
+    def _averages(self, frame: Frame) -> None:
+        sample = frame.take(np.sort(np.random.default_rng(self.seed).permutation(len(frame))[:4_000]))
+        terms = [self._terms(sample, j) for j in range(len(self.horizons))]
+        self.term_mean_ = np.array([part.mean(axis=0) for part in terms])
+        self.mean_ = self.term_mean_.sum(axis=1)
+
+    def _expanded(self, panel: LeadPanel) -> tuple[Frame, Floats, Floats]:
+        """One row for each lead and interval that it reached and that has ended: features, outcome, when it ended."""
+        frames, outcomes, ends, intervals = [], [], [], []
+        for j, (begin, end) in enumerate(zip((0, *self.horizons), self.horizons, strict=False)):
+            here = np.flatnonzero(
+                (panel.converted_at > panel.at + begin) & (panel.at + end <= panel.known_to)
+            )
+            frames.append(panel.frame.values[here])
+            outcomes.append((panel.converted_at[here] <= panel.at[here] + end).astype(np.float64))
+            ends.append(panel.at[here] + end)
+            intervals.append(np.full(len(here), j))
+        frame = Frame(panel.frame.columns, np.vstack(frames), panel.frame.words)
+        return self._rows(frame, np.concatenate(intervals)), np.concatenate(outcomes), np.concatenate(ends)
+
+    def _classifier(self, like: Classifier | None) -> Classifier:
+        if self.tier == "baseline":
+            return BetaBinomial(by=(INTERVAL, self.segment) if self.segment else (INTERVAL,), prior=PRIOR)
+        if self.tier == "gbm":
+            chosen = getattr(like, "rounds_", None)
+            return Gbm(by=INTERVAL, chosen=chosen, seed=self.seed, threads=self.threads)
+        if self.tier == "logistic":
+            return Logistic(
+                by=INTERVAL, ridge=getattr(like, "ridge_", None), pull=getattr(like, "pull_", None)
+            )
+        raise ValueError(f"there is no tier {self.tier!r}")
