@@ -26,6 +26,8 @@ SOURCES = {
     "exploration": "tried at random to learn its effect",
 }
 DISMISS_REASONS = ("Already done", "Not relevant here", "Wrong moment", "The customer asked us not to")
+UNSEEN = 0.0005
+"""An effect that would be shown as 0.0 points."""
 LOGGED_TYPES = ("call", "email", "meeting", "demo", "note")
 NO_SCORE = (
     "No chance yet. A changed deal is scored within seconds; where that does not happen, no model serves yet: "
@@ -38,7 +40,7 @@ def _reasons(score: Row | None) -> Row:
     """Reasons with the geometry of their bars; the share without a name is called other factors."""
     if score is None or score["win_probability"] is None or score["base_value"] is None:
         return {"reasons": [], "bar_start": 0.0, "bars": []}
-    rows = [dict(reason) for reason in score["reasons"]]
+    rows = [dict(reason) for reason in score["reasons"] if abs(reason["effect"]) >= UNSEEN]
     start, bars = charts.reason_bars(float(score["base_value"]), [float(row["effect"]) for row in rows])
     return {"reasons": rows, "bar_start": start, "bars": bars}
 
