@@ -55,7 +55,7 @@ report: install
 	@exec $(BIN)/python -m training.report
 
 soak: install-dev frontend
-	@exec $(BIN)/python -m pytest tests/soak --soak
+	@exec $(BIN)/python -m pytest --soak --durations=0
 
 notebook: install-dev
 	@exec $(BIN)/sales notebook

@@ -25,6 +25,7 @@ COMMANDS: dict[str, str] = {
     "import": "imports",
     "demo": "imports",
     "undo": "imports",
+    "notebook": "notebook",
 }
 """Command → the module of `service.commands` whose `commands` hold it."""
 

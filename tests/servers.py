@@ -6,7 +6,7 @@ A database made from the migrated template costs about 50 ms, so each module, or
 import shutil
 import signal
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from functools import cached_property
 from itertools import count
@@ -93,9 +93,24 @@ class Servers:
         return name
 
 
-def pytest_configure() -> None:
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--soak", action="store_true", help="Run the long proofs, at full size, and nothing else."
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
     """A test run that is told to end stops its servers first, as it does after a Ctrl-C."""
     signal.signal(signal.SIGTERM, lambda number, frame: signal.raise_signal(signal.SIGINT))
+    if config.getoption("--soak"):
+        config.option.markexpr = "proof"
+
+
+@pytest.fixture(scope="session")
+def size(request: pytest.FixtureRequest) -> Callable[[int, int], int]:
+    """`size(small, full)`: how much a proof does in `make test`, and in `make soak`."""
+    soak = request.config.getoption("--soak")
+    return lambda small, full: full if soak else small
 
 
 @pytest.fixture(scope="session")
