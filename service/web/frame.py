@@ -80,9 +80,15 @@ async def standing_clock(database: Database, now: datetime) -> datetime | None:
     return standing
 
 
-def stranger_frame(request: Request[Any, Any, Any], csrf: str = "") -> tuple[Frame, Words]:
-    """Frame and words for somebody who is not signed in."""
-    return Frame(csrf=csrf, theme=theme_of(request), path=here(request)), Words()
+def plain_frame(request: Request[Any, Any, Any], csrf: str = "") -> tuple[Frame, Words]:
+    """Frame and words without a look at the database: for strangers, and for errors."""
+    frame = Frame(csrf=csrf, theme=theme_of(request), path=here(request))
+    actor: Actor | None = request.scope.get("actor")  # type: ignore[assignment]  # ours, beside ASGI's own
+    cookie = cookie_of(request.scope)
+    if actor is not None and cookie and not csrf:
+        frame.name, frame.email, frame.role = actor.name, actor.email, actor.role
+        frame.csrf = request.app.state.gate.csrf_token(cookie)
+    return frame, Words()
 
 
 async def provide_visit(request: Request[Any, Any, Any]) -> Visit:

@@ -22,7 +22,7 @@ from service.domains import sessions
 from service.errors import NotFound, Problem, TooManyRequests, Unauthorized
 from service.settings import Settings
 from service.web import board_page, deal_page, forecast_page
-from service.web.frame import THEME_COOKIE, THEMES, Elsewhere, local, provide_visit, stranger_frame
+from service.web.frame import THEME_COOKIE, THEMES, Elsewhere, local, plain_frame, provide_visit
 from service.web.render import STATIC, page
 
 log = structlog.get_logger()
@@ -68,7 +68,7 @@ async def _sign_in_page(
 ) -> Response[Any]:  # fmt: skip
     """The form, with a token that must come back with it: nobody can sign a browser in from elsewhere."""
     token = request.cookies.get(FORM_COOKIE, "") or secrets.token_urlsafe(24)
-    frame, say = stranger_frame(request, token)
+    frame, say = plain_frame(request, token)
     frame.title = "Sign in · Sales"
     state = request.app.state
     found = await _demo(state.database, state.settings)
@@ -150,7 +150,7 @@ async def _open(request: Web, database: Database, user_id: Any, back: str) -> Re
 async def sign_in_link(request: Web, token: FromPath[str]) -> Response[Any]:
     """The page of a one-time link. Looking at it does not use the link up: mail scanners look too."""
     form_token = request.cookies.get(FORM_COOKIE, "") or secrets.token_urlsafe(24)
-    frame, say = stranger_frame(request, form_token)
+    frame, say = plain_frame(request, form_token)
     frame.title = "Sign in · Sales"
     answered = page("link.html", frame, say, token=token)
     answered.set_cookie(
@@ -231,7 +231,7 @@ def wants_html(request: Web) -> bool:
 
 def error_page(request: Web, problem: Problem) -> Response[Any]:
     """A problem as a page: what happened and where to go on."""
-    frame, say = stranger_frame(request)
+    frame, say = plain_frame(request)
     frame.title = f"{problem.title} · Sales"
     links = [{"href": "/board", "label": "To the board"}]
     if problem.status >= 500:
