@@ -18,7 +18,7 @@ import msgspec
 import numpy as np
 
 from features.facts import Array, Calendar, Events, Facts, empty
-from features.offline import Fetch, Load, Spine, loader, values
+from features.reading import Fetch, Load, Spine, loader, values
 from features.spec import Entity, FeatureSet
 
 LIFETIME_SECONDS = 35 * 24 * 3600

@@ -18,8 +18,8 @@ import numpy as np
 
 from features.catalogue import ENTITIES
 from features.facts import DAY, EPOCH_DAY, WEEK, Array, Facts
-from features.offline import Spine, facts_of, loader, values
 from features.online import COMPANY_ID
+from features.reading import Spine, facts_of, loader, values
 from ml.forecast import chance_by
 from service import ledger
 from service.access import SYSTEM
@@ -85,16 +85,15 @@ def _common(voice: Voice, now: Instants, scored_at: datetime) -> Row:
     }
 
 
-def _vector(columns: dict[str, Array], index: int) -> Row:
-    """The features of one row as they are stored: plain values, None where not known."""
-    row: Row = {}
-    for name, column in columns.items():
-        value = column[index]
-        if column.dtype.kind == "U":
-            row[name] = str(value) or None
-        else:
-            row[name] = None if np.isnan(value) else float(value)
-    return row
+def _vectors(columns: dict[str, Array]) -> list[Row]:
+    """The features of each row as they are stored: plain values, None where not known."""
+    plain = [
+        [value or None for value in column.tolist()]
+        if column.dtype.kind == "U"
+        else [None if value != value else value for value in column.tolist()]  # NaN differs from itself
+        for column in columns.values()
+    ]
+    return [dict(zip(columns, row, strict=True)) for row in zip(*plain, strict=True)]
 
 
 def deal_rows(
@@ -113,10 +112,10 @@ def deal_rows(
     to_end = last + 1 - today - into_day
     to_close = facts["close_date"] + 1 - today - into_day
     amounts = voice.amounts(columns, facts)
-    rows = []
+    vectors, rows = _vectors(columns), []
     for i, name in enumerate(facts.ids):
         win = float(said.win[i])
-        vector = _vector(columns, i)
+        vector = vectors[i]
         slip, why = _slip(said, i, float(to_close[i]))
         money = _amounts(amounts, i, float(facts["amount"][i]))
         rows.append(
@@ -196,10 +195,10 @@ def lead_rows(
     scored_at: datetime,
 ) -> list[Row]:
     """The rows of `scores` for leads."""
-    rows = []
+    vectors, rows = _vectors(columns), []
     for i, name in enumerate(ids):
         chance = float(said.chances[i, -1])
-        vector = _vector(columns, i)
+        vector = vectors[i]
         rows.append(
             _common(voice, now, scored_at)
             | {"id": new_id(), "entity_type": "lead", "opportunity_id": None, "lead_id": UUID(name)}

@@ -13,8 +13,8 @@ from redis.exceptions import RedisError
 
 from features.catalogue import ENTITIES
 from features.facts import Calendar, Facts, instant
-from features.offline import Spine, read_calendar
 from features.online import Online
+from features.reading import Spine, read_calendar
 from service.calendar import data_now
 from service.db import Database
 from service.jobs import Job

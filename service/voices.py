@@ -85,15 +85,18 @@ class Voice:
         frame = frame_of(taken, tuple(name for name in self.feature_set.categories if name in taken))
         stage = np.array([model.stages.index(key) for key in facts["stage"][rows]], dtype=np.int64)
         at = facts.as_of[rows] / DAY
+        from ml.explain import explain  # noqa: PLC0415  # LightGBM takes 100 MB: only where a model speaks
+
         curves = model.curves(frame, stage, at)
-        found = explained(model, frame, stage, at)
+        found = explain(model, frame, stage, at, {name: (name,) for name in self.feature_set.names})
+        own = slice(0, len(self.feature_set.names))
         return Said(
             curves.final,
             curves.won[:, :WEEKS],
             curves.lost[:, :WEEKS],
-            found.base,
-            found.names,
-            found.effects,
+            found.base_value,
+            self.feature_set.names,
+            found.effects[:, own],
         )
 
     def _untrained(self, columns: dict[str, Array], facts: Facts, rows: Array) -> Said:

@@ -9,7 +9,7 @@ import numpy as np
 
 from features.catalogue import ENTITIES, FEATURES, SETS, own_set
 from features.facts import Array
-from features.offline import loader, values
+from features.reading import loader, values
 from service.commands.common import json_option, show, with_database
 from service.db import Database
 from service.settings import Refused, Settings

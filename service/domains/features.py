@@ -13,7 +13,7 @@ from msgspec import Meta
 
 from features.catalogue import ENTITIES, FEATURES, SETS, fields_of, own_set
 from features.facts import Array, instant, moment
-from features.offline import Spine, loader, values
+from features.reading import Spine, loader, values
 from features.spec import Feature, FeatureSet
 from service.access import Actor, guard, hidden, require
 from service.db import Database, Params

@@ -13,8 +13,8 @@ import pytest
 
 from features.catalogue import ENTITIES, SETS, own_set
 from features.facts import Array, Calendar, instant
-from features.offline import Spine, loader, values
 from features.online import Online
+from features.reading import Spine, loader, values
 from features.spec import FeatureSet, Source
 from tests.features.world import DAYS, World, fill
 from tests.features.world import instant as hour

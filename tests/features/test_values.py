@@ -15,7 +15,8 @@ import pytest
 from features import facts, offline
 from features.catalogue import ENTITIES, SETS, own_set
 from features.facts import Array, Calendar
-from features.offline import loader, training_set, values
+from features.offline import training_set
+from features.reading import Spine, loader, values
 from tests.features.test_parity import CALENDAR, differences, history, spine
 from tests.features.world import FOREVER, Row, World, fill
 
@@ -165,7 +166,7 @@ async def test_knowledge_after_a_standing_clock_counts(history: asyncpg.Connecti
     await fill(history, world.rows)
     at = facts.instant(max(row["created_at"] for row in world.rows["opportunities"]) - timedelta(days=100))
     asked = spine([(deal, FOREVER - timedelta(days=1)) for deal in world.deals])
-    standing = offline.Spine(asked.ids, np.full(len(asked), at), asked.known_at)
+    standing = Spine(asked.ids, np.full(len(asked), at), asked.known_at)
     columns = await values(loader(history.fetch, CALENDAR), DEALS, standing)
     assert set(columns["age_weeks"][~np.isnan(columns["age_weeks"])] >= 0) == {True}
     assert np.isfinite(columns["age_weeks"]).sum() > len(world.deals) * 0.8
