@@ -1,0 +1,171 @@
+"""Training sets: deals looked at weekly and at each change of stage, leads at their creation and weekly, as known then.
+
+    panel = await deal_panel(fetch, SETS["deal_win"], as_of)
+    panel.panel             # ml.panel.Panel: features, stage, what became of it within a week
+    panel.frame             # the same rows as a polars frame, for a notebook
+
+A set is named by the sha256 of its bytes: the same history gives the same name, whenever it is asked.
+"""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from features.facts import Array
+from features.offline import training_set
+from features.spec import FeatureSet, coded
+from ml.frame import Frame
+from ml.panel import LOST, WON, Panel
+from training.labels import DAY, WEEK, States, lead_fates, open_stages, states
+
+MONDAY = 4 * DAY
+"""1970-01-05, a Monday: landmarks lie on Mondays."""
+RARE = 5
+"""Words of a category that occur less often are not known."""
+
+Tell = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class DealSet:
+    """Landmarks of deals with their features, as a panel for models and as a frame for people."""
+
+    panel: Panel
+    frame: pl.DataFrame
+    deals: tuple[str, ...]
+    stages: tuple[str, ...]
+    sha256: str
+
+
+@dataclass(frozen=True)
+class LeadSet:
+    """Landmarks of leads: features, the instant, and days from it until conversion, end, or the end of what is known."""
+
+    features: Frame
+    lead: Array
+    at: Array
+    converted_in: Array
+    followed_for: Array
+    frame: pl.DataFrame
+    sha256: str
+
+
+def landmarks(history: States, as_of: float) -> tuple[Array, Array]:
+    """(deal, instant) pairs: every Monday on which a deal was open, and each instant at which it entered a stage."""
+    opened = np.flatnonzero(history.status == "open")
+    first = history.from_at[opened]
+    last = np.minimum(np.where(np.isnan(history.to_at[opened]), as_of, history.to_at[opened]), as_of)
+    begin = np.ceil((first - MONDAY) / WEEK)
+    count = np.maximum(np.ceil((last - MONDAY) / WEEK) - begin, 0).astype(np.int64)
+    span = np.repeat(np.arange(len(opened)), count)
+    step = np.arange(len(span)) - np.repeat(np.cumsum(count) - count, count)
+    mondays = (begin[span] + step) * WEEK + MONDAY
+    entered = _entries(history, opened)
+    deal = np.concatenate([history.deal[opened][span], history.deal[entered]])
+    instant = np.concatenate([mondays, history.from_at[entered]])
+    pairs = np.unique(np.column_stack([deal.astype(np.float64), instant]), axis=0)
+    return pairs[:, 0].astype(np.int64), pairs[:, 1]
+
+
+def _entries(history: States, opened: Array) -> Array:
+    """Spans of open deals with which a stage begins."""
+    before = opened - 1
+    same = (before >= 0) & (history.deal[before] == history.deal[opened])
+    moved = ~same | (history.stage[before] != history.stage[opened])
+    found: Array = opened[moved]
+    return found
+
+
+def outcomes(history: States, deal: Array, instant: Array, stages: tuple[str, ...]) -> Array:
+    """The state seven days after each landmark: an open stage's index, WON or LOST."""
+    place = history.at(deal, instant + WEEK)
+    status, stage = history.status[place], history.stage[place]
+    index = np.array([stages.index(key) if key in stages else 0 for key in stage], dtype=np.int64)
+    found: Array = np.where(status == "won", WON, np.where(status == "lost", LOST, index))
+    return found
+
+
+async def deal_panel(
+    fetch: Any, feature_set: FeatureSet, as_of: datetime, *, without: tuple[str, ...] = (), tell: Tell | None = None
+) -> DealSet:
+    """The panel of all deals as known at `as_of`; `without` names features that the leak guard refused."""
+    until = as_of.timestamp() * 1e6
+    history = await states(fetch, as_of)
+    seen = set(history.stage[history.status == "open"])
+    stages = tuple(key for key in await open_stages(fetch) if key in seen)
+    deal, instant = landmarks(history, until)
+    now = history.at(deal, instant)
+    usable = (instant + WEEK <= until) & (now >= 0) & np.isin(history.stage[now], stages)
+    deal, instant, now = deal[usable], instant[usable], now[usable]
+    spine = _spine([history.names[i] for i in deal], instant)
+    total = len(spine)
+    frame = await training_set(
+        fetch, feature_set, spine, progress=(lambda done: tell("features", done, total)) if tell else None
+    )
+    features = as_features(frame, feature_set, without)
+    stage = np.array([stages.index(key) for key in history.stage[now]], dtype=np.int64)
+    outcome = outcomes(history, deal, instant, stages)
+    panel = Panel(deal, instant / DAY, stage, features, outcome, until / DAY)
+    return DealSet(panel, frame.with_columns(pl.Series("outcome", outcome)), history.names, stages, digest(frame, outcome))
+
+
+async def lead_set(
+    fetch: Any, feature_set: FeatureSet, as_of: datetime, *, without: tuple[str, ...] = (), weeks: tuple[int, ...] = (0, 1, 2, 4, 8),
+    tell: Tell | None = None,
+) -> LeadSet:
+    """Leads some weeks after their creation while they were alive, as known then, with what came of them."""
+    until = as_of.timestamp() * 1e6
+    fates = await lead_fates(fetch, as_of)
+    created, ended, converted = (fates[name].to_numpy() for name in ("created_at", "ended_at", "converted_at"))
+    row = np.repeat(np.arange(len(fates)), len(weeks))
+    instant = np.repeat(created, len(weeks)) + np.tile(np.array(weeks) * WEEK, len(fates))
+    alive = (instant < np.where(np.isnan(ended), np.inf, ended)[row]) & (instant < until)
+    row, instant = row[alive], instant[alive]
+    spine = _spine([fates["id"][int(i)] for i in row], instant)
+    total = len(spine)
+    frame = await training_set(
+        fetch, feature_set, spine, progress=(lambda done: tell("features of leads", done, total)) if tell else None
+    )
+    converted_in = (np.where(np.isnan(converted), np.inf, converted)[row] - instant) / DAY
+    given_up = ~np.isnan(ended) & np.isnan(converted)
+    followed = np.where(given_up[row], np.inf, (until - instant) / DAY)  # who was given up will not convert later
+    features = as_features(frame, feature_set, without)
+    return LeadSet(features, row, instant / DAY, converted_in, followed, frame, digest(frame, converted_in))
+
+
+def _spine(names: list[str], instant: Array) -> pl.DataFrame:
+    return pl.DataFrame(
+        {
+            "entity_id": pl.Series(names, dtype=pl.String),
+            "as_of": pl.Series(instant.astype(np.int64)).cast(pl.Datetime("us", "UTC")),
+        }
+    )
+
+
+def as_features(frame: pl.DataFrame, feature_set: FeatureSet, without: tuple[str, ...] = ()) -> Frame:
+    """The features of a training set as models read them: numbers, and categories as codes with their words."""
+    names = [name for name in feature_set.names if name not in without]
+    columns = {
+        name: frame[name].fill_null("").to_numpy() if name in feature_set.categories else frame[name].to_numpy()
+        for name in names
+    }
+    values, words = coded(columns, tuple(name for name in feature_set.categories if name in names), RARE)
+    return Frame.of(values, words)
+
+
+def digest(frame: pl.DataFrame, outcome: Array) -> str:
+    """The sha256 of a training set: its columns in order, values bit for bit, and the labels."""
+    found = hashlib.sha256()
+    for column in frame.get_columns():
+        found.update(f"{column.name} {column.dtype}\n".encode())
+        if column.dtype == pl.String:
+            found.update("\x1f".join("" if text is None else text for text in column.to_list()).encode())
+        else:
+            found.update(column.cast(pl.Float64, strict=False).fill_null(float("nan")).to_numpy().tobytes())
+    found.update(np.asarray(outcome, dtype=np.float64).tobytes())
+    return found.hexdigest()
