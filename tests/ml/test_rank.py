@@ -9,7 +9,7 @@ from ml import rank
 def test_fusion_prefers_what_both_lists_have() -> None:
     fused = rank.fuse([(["a", "b", "c"], 1.0), (["c", "d", "a"], 1.0)])
     assert list(fused)[:2] == ["a", "c"]
-    assert fused["a"] == pytest.approx(1 / 61 + 1 / 63)
+    assert fused["a"] == pytest.approx(1 / 11 + 1 / 13)
     assert list(rank.fuse([([], 1.0)])) == []
 
 
