@@ -1,6 +1,6 @@
 """Every module that defines tables of the service: importing this makes `db.metadata` complete, for migrations."""
 
-from service import db, idempotency, jobs, ledger
+from service import db, idempotency, jobs, ledger, schedule
 from service.domains import (
     accounts,
     activities,
@@ -56,6 +56,7 @@ MODULES = (
     products,
     quotas,
     recommendations,
+    schedule,
     scores,
     search,
     sessions,

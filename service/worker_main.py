@@ -1,6 +1,6 @@
 """Every job of the product: type → handler."""
 
-from service import forecasting, scoring, store, webhooks
+from service import forecasting, schedule, scoring, store, webhooks
 from service.settings import Settings
 from service.worker import Handler
 
@@ -8,6 +8,7 @@ from service.worker import Handler
 def handlers(settings: Settings) -> dict[str, Handler]:
     """What the worker can do, with the settings that some of it needs."""
     return {
+        **schedule.handlers,
         **store.handlers(settings),
         **scoring.handlers(settings),
         **forecasting.handlers(settings.home / "models"),

@@ -8,7 +8,7 @@ import click
 import structlog
 import uvicorn
 
-from service import observe, relay
+from service import observe, relay, schedule
 from service.app import create_app
 from service.commands.common import opened
 from service.db import Database
@@ -68,13 +68,16 @@ async def _work(settings: Settings, drain: bool) -> None:
 
 
 async def _until_told(worker: Worker, settings: Settings) -> None:
-    listener = asyncio.create_task(relay.listen(settings.redis_url, worker.ring))
+    beside = [
+        asyncio.create_task(relay.listen(settings.redis_url, worker.ring)),
+        asyncio.create_task(schedule.keep(worker.database)),
+    ]
     try:
         await serve_jobs(worker)
     finally:
-        listener.cancel()
-        with suppress(asyncio.CancelledError):
-            await listener
+        for task in beside:
+            task.cancel()
+        await asyncio.gather(*beside, return_exceptions=True)
 
 
 commands: list[click.Command] = [serve, work]
