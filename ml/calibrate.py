@@ -4,6 +4,7 @@ A calibration is a line in log odds, p' = sigmoid(slope · logit p + shift) (Pla
 two numbers), drawn towards "change nothing" so that few rows change little. Never fit it on rows the model learned from.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Self
 
@@ -37,7 +38,7 @@ class Calibration(Estimator):
 
         return self._minimised(loss, len(chance))
 
-    def fit_censored(self, final: Floats, won_by: Floats, lost_by: Floats, fate: Floats) -> Self:
+    def fit_censored(self, final: Floats, won_by: Floats, lost_by: Floats, fate: Floats, weight: float = 1.0) -> Self:
         """Learn from deals of which some are still open.
 
         `final` is the chance to win at last, `won_by` and `lost_by` those until the look-back (all before calibration);
@@ -56,7 +57,7 @@ class Calibration(Estimator):
             slope = np.where(won, 1 - said, np.where(lost, -said, 0.0))
             slope[opened] = ((soon_lost - soon_won) * said * (1 - said) / np.maximum(rest, 1e-9))[opened]
             value = float(-np.sum(np.log(np.maximum(likelihood, 1e-12))))
-            return value, -np.array([np.sum(slope * margin), np.sum(slope)])
+            return weight * value, -weight * np.array([np.sum(slope * margin), np.sum(slope)])
 
         return self._minimised(loss, len(final))
 
@@ -71,9 +72,9 @@ class Calibration(Estimator):
         rate: Floats = self.slope_ * moved * (1 - moved) / (inside * (1 - inside))
         return rate
 
-    def _minimised(self, loss: object, n: int) -> Self:
+    def _minimised(self, loss: Callable[[Floats], tuple[float, Floats]], n: int) -> Self:
         def penalised(line: Floats) -> tuple[float, Floats]:
-            value, gradient = loss(line)  # type: ignore[operator]
+            value, gradient = loss(line)
             slope, shift = (line[0] - 1) / self.slope_prior, line[1] / self.shift_prior
             pull = np.array([slope / self.slope_prior, shift / self.shift_prior])
             return value + 0.5 * (slope**2 + shift**2), gradient + pull

@@ -5,6 +5,7 @@ A clock maps a column to how it moves:
     grows            one more each week (an age in weeks); `grows days` counts days
     shrinks          one less each week (weeks to the close date); `shrinks days` counts days
     restarts         grows, and starts again at 0 when the deal moves to another stage; `restarts days` counts days
+    stays            never moves, but works together with what does (the week of the quarter of the deal's creation)
     past             1 once the close date lies behind, read from the column `weeks_to_close_date`
     week_of_quarter  full weeks since the fiscal quarter began, 0 to 13
     month_of_quarter 0, 1 or 2
@@ -30,11 +31,15 @@ DEAL_CLOCK: dict[str, str] = {
     "week_of_quarter": "week_of_quarter",
     "days_to_period_end": "days_to_quarter_end",
     "closes_this_period": "closes_this_quarter",
+    "created_week_of_quarter": "stays",
 }
 """How the deal features of that name move."""
 
+DEAL_JOINT: tuple[tuple[str, ...], ...] = (("age_weeks", "created_week_of_quarter", "week_of_quarter"),)
+"""Columns of the clock that trees may combine: quarter-end pushes depend on when in its quarter a deal began."""
+
 CALENDAR = ("week_of_quarter", "month_of_quarter", "days_to_quarter_end", "closes_this_quarter")
-PACES = ("grows", "shrinks", "restarts", "past", *CALENDAR)
+PACES = ("grows", "shrinks", "restarts", "stays", "past", *CALENDAR)
 
 
 def checked(clock: Clock) -> Clock:
@@ -52,6 +57,8 @@ def later(how: str, column: str, frame: Frame, at: Floats, weeks: Floats, fiscal
         return frame.column(column)[:, None] + unit * weeks
     if pace == "shrinks":
         return frame.column(column)[:, None] - unit * weeks
+    if pace == "stays":
+        return np.repeat(frame.column(column)[:, None], len(weeks), axis=1)
     days = at[:, None] + 7.0 * weeks
     if pace == "past":
         left = frame.column("weeks_to_close_date")[:, None] - weeks

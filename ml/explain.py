@@ -16,7 +16,8 @@ from ml.calibrate import Calibration
 from ml.frame import Floats, Frame, Ints
 from ml.odds import STAGE
 from ml.roll import Odds, gradient, rolled
-from ml.win import DEPTH, WinModel
+from ml.rolling import chance_at_last
+from ml.win import WinModel
 
 METHODS = {
     "baseline": "Aumann-Shapley through the weekly roll-forward, from log odds by cell",
@@ -26,6 +27,16 @@ METHODS = {
 OTHER = "other"
 BLOCK = 256
 NODES = 3
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where effects are booked: the reason of each standing column, those of each group of the clock, how many there are.
+    What columns of the clock do together is split evenly between them."""
+
+    standing: list[int]
+    moving: list[list[int]]
+    size: int
 
 
 @dataclass(frozen=True)
@@ -52,12 +63,12 @@ def explain(
     base, by_stage = stage_bases(model)
     effects = np.zeros((len(frame), len(names)))
     final = np.zeros(len(frame))
-    standing = [place.get(name, len(names) - 1) for name in model.odds_.standing]
-    moving = [place.get(name, len(names) - 1) for name in model.odds_.moving]
+    standing = [place.get(name, len(names) - 1) for name in model.roller_.odds_.standing]
+    moving = [[place.get(name, len(names) - 1) for name in group] for group in model.roller_.odds_.groups_]
     for begin in range(0, len(frame), BLOCK):
         rows = slice(begin, begin + BLOCK)
         final[rows], effects[rows] = _block(
-            model, frame.take(rows), stage[rows], at[rows], (standing, moving, len(names))
+            model, frame.take(rows), stage[rows], at[rows], Places(standing, moving, len(names))
         )
     effects[:, place.get(STAGE, len(names) - 1)] += by_stage[stage] - base
     return Explanation(
@@ -69,38 +80,23 @@ def completed(effects: Floats, total: Floats) -> Floats:
     """Effects that sum to `total`, row by row: the small rest is spread in proportion to their size."""
     rest = total - effects.sum(axis=1)
     size = np.abs(effects) + 1e-15
-    return effects + size / size.sum(axis=1, keepdims=True) * rest[:, None]
+    whole: Floats = effects + size / size.sum(axis=1, keepdims=True) * rest[:, None]
+    return whole
 
 
 def stage_bases(model: WinModel) -> tuple[float, Floats]:
     """The shown chance of the average deal of each stage (S,), and its mean over the stages as they are met."""
     stages = np.arange(len(model.stages))
-    won, lost = rolled(_average(model, stages))
-    chances = model.calibrate(won[:, -1] / (won[:, -1] + lost[:, -1]))
-    return float(model.odds_.mix_ @ chances), chances
-
-
-def _average(model: WinModel, stage: Ints) -> Odds:
-    """The odds of the average deal of each row's stage: the same in every week, but for time since a move."""
-    average, _ = model.averages(stage)
-    clock, own = _moving_average(model)
-    shared = np.broadcast_to(average + model.offsets_ + clock, (len(stage), model.weeks, *average.shape))
-    first = np.broadcast_to(own[stage, None], (len(stage), model.weeks, 2))
-    return Odds(shared, first, model.odds_.fresh_odds(DEPTH), stage, model.odds_.moves_)
-
-
-def _moving_average(model: WinModel) -> tuple[Floats, Floats]:
-    """What the clock adds on average: by calendar and age (S, 2), and by time in the stage (S, 2)."""
-    odds = model.odds_
-    is_own = np.array([name in odds.restarting for name in odds.moving], dtype=bool)
-    return odds.moving_mean_[:, ~is_own].sum(axis=1), odds.moving_mean_[:, is_own].sum(axis=1)
+    won, lost = rolled(model.roller_.average(stages, model.weeks))
+    chances = model.calibrate(chance_at_last(won, lost))
+    return float(model.roller_.odds_.mix_ @ chances), chances
 
 
 def _block(
-    model: WinModel, frame: Frame, stage: Ints, at: Floats, where: tuple[list[int], list[int], int]
+    model: WinModel, frame: Frame, stage: Ints, at: Floats, where: Places
 ) -> tuple[Floats, Floats]:
-    start = _average(model, stage)
-    ((_, goal),) = model.blocks(frame, stage, at, model.weeks, size=max(len(frame), 1))
+    start = model.roller_.average(stage, model.weeks)
+    ((_, goal),) = model.roller_.blocks(frame, stage, at, model.weeks, size=max(len(frame), 1))
     points, weights = np.polynomial.legendre.leggauss(NODES)
     shared = np.zeros(goal.shared.shape)
     own = np.zeros(goal.own.shape)
@@ -110,7 +106,7 @@ def _block(
         shared += rate[:, None, None, None] * slope
         own += rate[:, None, None] * slope_own
     won, lost = rolled(goal)
-    final = model.calibrate(won[:, -1] / (won[:, -1] + lost[:, -1]))
+    final = model.calibrate(chance_at_last(won, lost))
     return final, _booked(model, frame, stage, at, (shared, own), where)
 
 
@@ -130,22 +126,26 @@ def _booked(
     stage: Ints,
     at: Floats,
     slopes: tuple[Floats, Floats],
-    where: tuple[list[int], list[int], int],
+    where: Places,
 ) -> Floats:
     """The change along the line, by the feature whose odds moved."""
-    (shared, own), (standing, moving, size) = slopes, where
-    effects = np.zeros((len(frame), size))
-    worth = np.einsum("nksc,nks->nsc", shared, model.strength(stage, model.weeks))
+    shared, own = slopes
+    effects = np.zeros((len(frame), where.size))
+    worth = np.einsum("nksc,nks->nsc", shared, model.roller_.strength(stage, model.weeks))
     for other in range(len(model.stages)):
-        terms = model.odds_.standing_terms(frame, other) - model.odds_.term_mean_[stage, other]
-        np.add.at(effects, (slice(None), standing), np.einsum("njc,nc->nj", terms, worth[:, other]))
+        terms = model.roller_.odds_.standing_terms(frame, other) - model.roller_.odds_.term_mean_[stage, other]
+        parts = np.einsum("njc,nc->nj", terms, worth[:, other])
+        for j, place in enumerate(where.standing):
+            effects[:, place] += parts[:, j]
     steps = np.arange(model.weeks, dtype=np.float64)
     rows = np.arange(len(frame))
-    for j, name in enumerate(model.odds_.moving):
-        odds = model.odds_.moving_odds(frame, at, steps, name)
-        mean = model.odds_.moving_mean_[:, j]
-        if name in model.odds_.restarting:
-            effects[:, moving[j]] += np.einsum("nkc,nkc->n", odds[rows, :, stage] - mean[stage, None], own)
+    for j, places in enumerate(where.moving):
+        odds = model.roller_.odds_.moving_odds(frame, at, steps, j)
+        mean = model.roller_.odds_.moving_mean_[:, j]
+        if model.roller_.odds_.restarts(j):
+            part = np.einsum("nkc,nkc->n", odds[rows, :, stage] - mean[stage, None], own)
         else:
-            effects[:, moving[j]] += np.einsum("nksc,nksc->n", odds - mean, shared)
+            part = np.einsum("nksc,nksc->n", odds - mean, shared)
+        for place in places:
+            effects[:, place] += part / len(places)
     return effects

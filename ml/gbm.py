@@ -1,8 +1,8 @@
 """Gradient boosted trees (LightGBM), deterministic, small, and additive where asked.
 
-`additive` names columns that must not interact with others (but with `by`): then the margin is a sum of a function of
-all other columns and one function for each of those, given `by`. The roll-forward of `win` needs that for columns that
-move by the clock. It is kept by LightGBM's interaction constraints.
+`apart` names sets of columns that must not interact with others (but with `by`): then the margin is a sum of a function
+of all other columns and one function for each set, given `by`. The roll-forward of `win` needs that for columns that move
+by the clock. It is kept by LightGBM's interaction constraints.
 """
 
 from dataclasses import dataclass, field
@@ -22,7 +22,7 @@ class Gbm(Classifier):
 
     tier = "gbm"
     by: str | None = None
-    additive: tuple[str, ...] = ()
+    apart: tuple[tuple[str, ...], ...] = ()
     monotone: dict[str, int] = field(default_factory=dict)
     leaves: int = 12
     rate: float = 0.05
@@ -102,13 +102,14 @@ class Gbm(Classifier):
         }  # fmt: skip
         if self.monotone:
             options["monotone_constraints"] = [self.monotone.get(name, 0) for name in self.columns_]
-        if self.additive:
+        if self.apart:
             options["interaction_constraints"] = self._constraints()
         return options
 
     def _constraints(self) -> list[list[int]]:
         place = {name: j for j, name in enumerate(self.columns_)}
         shared = [place[self.by]] if self.by in place else []
-        alone = [place[name] for name in self.additive if name in place]
-        rest = [j for name, j in place.items() if name not in self.additive and j not in shared]
-        return [group for group in [rest + shared, *([j, *shared] for j in alone)] if group]
+        apart = [[place[name] for name in names if name in place] for names in self.apart]
+        taken = {j for group in apart for j in group}
+        rest = [j for j in place.values() if j not in taken and j not in shared]
+        return [group + shared for group in (rest, *apart) if group]

@@ -118,8 +118,9 @@ class LeadModel(Estimator):
         goal, effects = self._margins(frame), np.zeros((len(frame), len(names)))
         slopes = self._slopes(start, goal, count)
         for j in range(count):
-            terms = self._terms(frame, j) - self.term_mean_[j]
-            np.add.at(effects, (slice(None), where), terms * slopes[:, j, None])
+            parts = (self._terms(frame, j) - self.term_mean_[j]) * slopes[:, j, None]
+            for column, group in enumerate(where):
+                effects[:, group] += parts[:, column]
         final = self.probabilities(frame)[:, count - 1]
         base = float(self._within(self.mean_[None], count)[0])
         effects = completed(effects, final - base)

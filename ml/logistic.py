@@ -253,10 +253,10 @@ def unfolding(values: Floats, name: str, words: int, is_plain: bool) -> dict[str
         "bends": [],
         "levels": [],
     }
-    levels, counts = np.unique(known, return_counts=True)
+    levels, many = np.unique(known, return_counts=True)
     if not is_plain and 2 < len(levels) <= 16 and np.all(levels == np.round(levels)):
         basis["levels"] = [
-            float(level) for level, count in zip(levels, counts, strict=True) if count >= FEWEST
+            float(level) for level, count in zip(levels, many, strict=True) if count >= FEWEST
         ]
     elif not is_plain and len(levels) > 2:
         bends = np.unique(np.quantile(known, [0.25, 0.5, 0.75, 0.9]))

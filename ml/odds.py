@@ -5,23 +5,44 @@ using individualized regressions"). Both are additive in the columns that move b
 part that stands still is asked for once a deal, and the moving parts are read from small tables.
 """
 
+import itertools
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Self
 
 import numpy as np
 
 from ml.baseline import BetaBinomial
-from ml.clock import DEAL_CLOCK, checked, later
+from ml.clock import DEAL_CLOCK, DEAL_JOINT, checked, later
 from ml.estimator import Classifier, Estimator
-from ml.frame import Floats, Frame, Ints
+from ml.frame import Bools, Floats, Frame, Ints
 from ml.gbm import Gbm
 from ml.logistic import Logistic
 from ml.panel import WEEK, WON, Panel
 
 STAGE = "stage"
 WEEKLY_PRIOR = 0.05
-CELLS = 360
+CELLS, JOINT_CELLS = 360, 60
 SAMPLE = 4_000
+
+
+@dataclass(eq=False)
+class Table(Estimator):
+    """A function of a few numbers, read from a grid: the nearest cell counts, beyond the ends the last one."""
+
+    lows_: Floats = field(init=False, repr=False)
+    highs_: Floats = field(init=False, repr=False)
+    cells_: Ints = field(init=False, repr=False)
+    effects_: Floats = field(init=False, repr=False)
+
+    def read(self, values: Sequence[Floats]) -> Floats:
+        """The effects (…, S, 2) of arrays of equal shape, one for each axis; NaN reads the cell of the unknown."""
+        place = np.zeros(values[0].shape, dtype=np.int64)
+        for axis_values, low, high, cells in zip(values, self.lows_, self.highs_, self.cells_, strict=True):
+            step = (high - low) / (cells - 1) if cells > 1 else 1.0
+            inside = np.rint((np.clip(axis_values, low, high) - low) / step)
+            place = place * (cells + 1) + np.where(np.isfinite(axis_values), inside, cells).astype(np.int64)
+        return self.effects_[place]
 
 
 @dataclass(eq=False)
@@ -31,6 +52,8 @@ class StageOdds(Estimator):
     stages: tuple[str, ...] = ("open",)
     tier: str = "logistic"
     clock: dict[str, str] = field(default_factory=lambda: dict(DEAL_CLOCK))
+    joint: tuple[tuple[str, ...], ...] = DEAL_JOINT
+    """Sets of the clock's columns that trees may combine; all others stand alone."""
     ignored: tuple[str, ...] = ("stage_index", "stage_probability", "forecast_category")
     segment: str | None = None
     fiscal_start: int = 1
@@ -41,7 +64,9 @@ class StageOdds(Estimator):
     move_: Classifier = field(init=False, repr=False)
     lose_: Classifier = field(init=False, repr=False)
     moves_: Floats = field(init=False, repr=False)
-    tables_: dict[str, dict[str, object]] = field(init=False, repr=False)
+    doubles_: tuple[str, ...] = field(init=False, repr=False)
+    groups_: tuple[tuple[str, ...], ...] = field(init=False, repr=False)
+    tables_: list[Table] = field(init=False, repr=False)
     standing_mean_: Floats = field(init=False, repr=False)
     moving_mean_: Floats = field(init=False, repr=False)
     term_mean_: Floats = field(init=False, repr=False)
@@ -50,8 +75,10 @@ class StageOdds(Estimator):
     def fit(self, panel: Panel, like: "StageOdds | None" = None) -> Self:
         """Learn from a panel. `like`: take the strengths that another fit has chosen instead of choosing again."""
         checked(self.clock)
+        self.doubles_ = doubles(panel.frame, self.clock)
         rows = self.rows(panel.frame, panel.stage)
         moved, lost = panel.moved, panel.lost
+        self.groups_ = self._groups(rows)
         self.move_ = self._model(like.move_ if like else None)
         self.lose_ = self._model(like.lose_ if like else None)
         weight = self._weight(panel)
@@ -60,15 +87,14 @@ class StageOdds(Estimator):
             own = None if weight is None else weight[here]
             model.fit(rows.take(here), hit[here].astype(np.float64), panel.at[here], own)
         self.moves_ = destinations(panel, len(self.stages))
-        self.tables_ = {name: self._table(rows, name) for name in self.moving}
+        self.tables_ = [self._table(rows, group) for group in self.groups_]
         self._averages(rows, panel)
         return self
 
     @property
     def moving(self) -> tuple[str, ...]:
         """The clock's columns that the models read."""
-        known = getattr(self.move_, "columns_", ())
-        return tuple(name for name in sorted(self.clock) if name in known)
+        return tuple(name for group in self.groups_ for name in group)
 
     @property
     def standing(self) -> tuple[str, ...]:
@@ -78,7 +104,7 @@ class StageOdds(Estimator):
 
     def rows(self, frame: Frame, stage: Ints | int) -> Frame:
         """What the models read: the features without doubles of the stage, and the stage."""
-        kept = frame.without([STAGE, *self.ignored])
+        kept = frame.without([STAGE, *self.ignored, *self.doubles_])
         return kept.joined({STAGE: np.broadcast_to(stage, len(frame))}, {STAGE: self.stages})
 
     def now(self, frame: Frame, stage: Ints) -> Floats:
@@ -108,23 +134,25 @@ class StageOdds(Estimator):
             found[:, names.index(STAGE), cause] += base
         return found
 
-    def moving_odds(self, frame: Frame, at: Floats, weeks: Floats, name: str) -> Floats:
-        """What a column of the clock adds in each of `weeks` from now, for every stage: (n, k, S, 2)."""
-        values = later(self.clock[name], name, frame, at, weeks, self.fiscal_start)
-        return self._read(name, values)
+    def moving_odds(self, frame: Frame, at: Floats, weeks: Floats, group: int) -> Floats:
+        """What a group of the clock's columns adds in each of `weeks` from now, for every stage: (n, k, S, 2)."""
+        columns = self.groups_[group]
+        values = [later(self.clock[name], name, frame, at, weeks, self.fiscal_start) for name in columns]
+        return self.tables_[group].read(values)
 
     def fresh_odds(self, depth: int) -> Floats:
         """What weeks in the stage add 0, 1, … depth - 1 weeks after a move: (S, 2, depth)."""
         total = np.zeros((len(self.stages), 2, depth))
-        for name in self.restarting:
-            unit = 7.0 if self.clock[name].endswith(" days") else 1.0
-            total += np.moveaxis(self._read(name, unit * np.arange(depth, dtype=np.float64)), 0, 2)
+        for group, (name, *_) in enumerate(self.groups_):
+            if self.restarts(group):
+                unit = 7.0 if self.clock[name].endswith(" days") else 1.0
+                ages = unit * np.arange(depth, dtype=np.float64)
+                total += np.moveaxis(self.tables_[group].read([ages]), 0, 2)
         return total
 
-    @property
-    def restarting(self) -> tuple[str, ...]:
-        """The clock's columns that start again with a new stage."""
-        return tuple(name for name in self.moving if self.clock[name].startswith("restarts"))
+    def restarts(self, group: int) -> bool:
+        """Whether the group starts again with a new stage."""
+        return self.clock[self.groups_[group][0]].startswith("restarts")
 
     def still(self, frame: Frame, stage: Ints | int) -> Frame:
         """The rows with the clock's columns unknown."""
@@ -136,8 +164,7 @@ class StageOdds(Estimator):
             return BetaBinomial(by=by, prior=WEEKLY_PRIOR)
         if self.tier == "gbm":
             chosen = getattr(like, "rounds_", None)
-            clock = tuple(sorted(self.clock))
-            return Gbm(by=STAGE, additive=clock, chosen=chosen, seed=self.seed, threads=self.threads)
+            return Gbm(by=STAGE, apart=self.groups_, chosen=chosen, seed=self.seed, threads=self.threads)
         if self.tier == "logistic":
             return Logistic(by=STAGE, ridge=getattr(like, "ridge_", None), pull=getattr(like, "pull_", None))
         raise ValueError(f"there is no tier {self.tier!r}")
@@ -146,40 +173,42 @@ class StageOdds(Estimator):
         """How much each row counts; on average 1, so that ridges mean the same."""
         if self.half_life is None:
             return None
-        worth = 0.5 ** ((panel.end - panel.at) / (WEEK * self.half_life))
+        worth: Floats = np.power(0.5, (panel.end - panel.at) / (WEEK * self.half_life))
         return worth / worth.mean()
 
-    def _table(self, rows: Frame, name: str) -> dict[str, object]:
-        """The effect of a clock's column against its being unknown, at evenly spaced values, for every stage."""
-        known = rows.column(name)[np.isfinite(rows.column(name))]
-        low, high = (float(x) for x in np.quantile(known, [0.005, 0.995])) if len(known) else (0.0, 0.0)
-        low, high = np.floor(low), np.ceil(high)
-        cells = int((high - low) * max(1, CELLS // max(int(high - low), 1))) + 1
-        grid = np.linspace(low, high, cells)
-        blank = Frame(rows.columns, np.full((cells, len(rows.columns)), np.nan), rows.words)
-        effects = np.zeros((cells + 1, len(self.stages), 2))
-        for stage in range(len(self.stages)):
-            unknown = blank.replaced({STAGE: stage})
-            given = unknown.replaced({name: grid})
-            for cause, model in enumerate((self.move_, self.lose_)):
-                effects[:-1, stage, cause] = model.margin(given) - model.margin(unknown)
-        return {"low": float(low), "high": float(high), "effects": effects}
+    def _groups(self, rows: Frame) -> tuple[tuple[str, ...], ...]:
+        """The clock's columns that are there, in the sets in which the models may combine them."""
+        if self.tier == "baseline":
+            return ()
+        there = [name for name in sorted(self.clock) if name in rows.columns]
+        sets = [tuple(name for name in names if name in there) for names in self.joint] if self.tier == "gbm" else []
+        taken = {name for names in sets if len(names) > 1 for name in names}
+        kept = [names for names in sets if len(names) > 1] + [(name,) for name in there if name not in taken]
+        return tuple(group for group in kept if any(self.clock[name] != "stays" for name in group))
 
-    def _read(self, name: str, values: Floats) -> Floats:
-        table = self.tables_[name]
-        low, high = float(table["low"]), float(table["high"])  # type: ignore[arg-type]
-        effects: Floats = table["effects"]  # type: ignore[assignment]
-        cells = len(effects) - 1
-        step = (high - low) / (cells - 1) if cells > 1 else 1.0
-        index = np.where(np.isfinite(values), np.rint((np.clip(values, low, high) - low) / step), cells)
-        return effects[index.astype(np.int64)]
+    def _table(self, rows: Frame, group: tuple[str, ...]) -> Table:
+        """The effect of a group of columns against their being unknown, at evenly spaced values, for every stage."""
+        axes = [axis(rows.column(name), CELLS if len(group) == 1 else JOINT_CELLS) for name in group]
+        grid = np.array(list(itertools.product(*[np.append(values, np.nan) for values in axes])))
+        unknown = Frame(rows.columns, np.full((len(grid), len(rows.columns)), np.nan), rows.words)
+        given = unknown.replaced(dict(zip(group, grid.T, strict=True)))
+        effects = np.zeros((len(grid), len(self.stages), 2))
+        for stage in range(len(self.stages)):
+            for cause, model in enumerate((self.move_, self.lose_)):
+                with_values, without = (model.margin(of.replaced({STAGE: stage})) for of in (given, unknown))
+                effects[:, stage, cause] = with_values - without
+        lows, highs = np.array([values[0] for values in axes]), np.array([values[-1] for values in axes])
+        table = Table()
+        table.lows_, table.highs_, table.effects_ = lows, highs, effects
+        table.cells_ = np.array([len(values) for values in axes])
+        return table
 
     def _averages(self, rows: Frame, panel: Panel) -> None:
         """The average deal of each stage: what its peers' odds would be in every stage, and each column's part of them."""
         stages, names = len(self.stages), self.standing
         self.standing_mean_ = np.zeros((stages, stages, 2))
         self.term_mean_ = np.zeros((stages, stages, len(names), 2))
-        self.moving_mean_ = np.zeros((stages, len(self.moving), 2))
+        self.moving_mean_ = np.zeros((stages, len(self.groups_), 2))
         self.mix_ = np.bincount(panel.stage, minlength=stages).astype(np.float64) + 1.0
         self.mix_ /= self.mix_.sum()
         random = np.random.default_rng(self.seed)
@@ -189,12 +218,33 @@ class StageOdds(Estimator):
                 np.sort(random.permutation(here)[:SAMPLE]) if len(here) else np.arange(len(panel))[:SAMPLE]
             )
             peers = rows.take(sample)
-            for j, name in enumerate(self.moving):
-                self.moving_mean_[stage, j] = self._read(name, peers.column(name))[:, stage].mean(axis=0)
+            for j, group in enumerate(self.groups_):
+                values = [peers.column(name) for name in group]
+                self.moving_mean_[stage, j] = self.tables_[j].read(values)[:, stage].mean(axis=0)
             for other in range(stages):
                 parts = self.standing_terms(peers, other)
                 self.term_mean_[stage, other] = parts.mean(axis=0)
                 self.standing_mean_[stage, other] = parts.sum(axis=1).mean(axis=0)
+
+
+def axis(values: Floats, most: int) -> Floats:
+    """Evenly spaced values from the lowest to the highest usual one; whole numbers are among them where they fit."""
+    known = values[np.isfinite(values)]
+    low, high = np.quantile(known, [0.005, 0.995]) if len(known) else (0.0, 0.0)
+    low, high = float(np.floor(low)), float(np.ceil(high))
+    span = int(high - low)
+    return np.linspace(low, high, span * max(1, most // max(span, 1)) + 1 if span <= most else most)
+
+
+def doubles(frame: Frame, clock: Mapping[str, str]) -> tuple[str, ...]:
+    """Columns that restart with a stage but never did: in a pipeline of one stage they only repeat the age."""
+    ages = [frame.column(name) for name, how in clock.items() if how == "grows" and name in frame.columns]
+    found = []
+    for name in (name for name, how in clock.items() if how == "restarts" and name in frame.columns):
+        values = frame.column(name)
+        if any(np.mean(np.abs(values - age) < 1e-9) > 0.99 for age in ages):
+            found.append(name)
+    return tuple(found)
 
 
 def chances(odds: Floats) -> tuple[Floats, Floats]:
@@ -204,15 +254,15 @@ def chances(odds: Floats) -> tuple[Floats, Floats]:
     return rates[..., 0] * rest, rates[..., 1] * rest
 
 
-def step_loss(odds: Floats, moved: Floats, lost: Floats) -> Floats:
+def step_loss(odds: Floats, moved: Bools, lost: Bools) -> Floats:
     """The log loss of each row's week: moved, lost or stayed."""
     go, lose = chances(odds)
-    hit = np.where(moved > 0, go, np.where(lost > 0, lose, 1 - go - lose))
+    hit = np.where(moved, go, np.where(lost, lose, 1 - go - lose))
     losses: Floats = -np.log(np.maximum(hit, 1e-12))
     return losses
 
 
-def offsets(odds: Floats, moved: Floats, lost: Floats, prior: float = 0.5) -> Floats:
+def offsets(odds: Floats, moved: Bools, lost: Bools, prior: float = 0.5) -> Floats:
     """The two offsets (move, lose) that fit these rows best, drawn towards 0."""
     shift = np.zeros(2)
     target = np.column_stack([moved, lost]).astype(np.float64)
@@ -234,4 +284,5 @@ def destinations(panel: Panel, stages: int, weight: float = 3.0) -> Floats:
     rows = np.flatnonzero(panel.moved)
     to = np.where(panel.outcome[rows] == WON, stages, panel.outcome[rows])
     np.add.at(counts, (panel.stage[rows], to), 1.0)
-    return counts / counts.sum(axis=1, keepdims=True)
+    shares: Floats = counts / counts.sum(axis=1, keepdims=True)
+    return shares

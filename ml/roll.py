@@ -64,12 +64,11 @@ def gradient(odds: Odds) -> tuple[Floats, Floats, Floats]:
         entered = worth_moved[:, :, 0] @ odds.moves[:, :-1].T + worth_won[:, None] * odds.moves[:, -1]
         if state.has_moves:
             aged = np.concatenate([worth_moved[:, :, 1:], worth_moved[:, :, -1:]], axis=2)
-            go, lose = chances_moved
-            worth_moved = go * entered[:, :, None] + lose * worth_lost[:, None, None] + (1 - go - lose) * aged
-            slope[:, week, :, 0] = np.einsum("nsd,nsd->ns", moved * go, entered[:, :, None] - worth_moved)
-            slope[:, week, :, 1] = np.einsum(
-                "nsd,nsd->ns", moved * lose, worth_lost[:, None, None] - worth_moved
-            )
+            go_on, lose_there = chances_moved
+            ends = (entered[:, :, None], worth_lost[:, None, None])
+            worth_moved = go_on * ends[0] + lose_there * ends[1] + (1 - go_on - lose_there) * aged
+            slope[:, week, :, 0] = np.einsum("nsd,nsd->ns", moved * go_on, ends[0] - worth_moved)
+            slope[:, week, :, 1] = np.einsum("nsd,nsd->ns", moved * lose_there, ends[1] - worth_moved)
         go, lose = chances_first
         on = entered[rows, odds.start]
         worth_first = go * on + lose * worth_lost + (1 - go - lose) * worth_first
@@ -104,13 +103,12 @@ class _Start:
         self.first = self.first * (1 - go - lose)
         if self.has_moves:
             shared = np.exp(odds.shared[:, week])
-            go = shared[:, :, 0, None] * self.fresh[:, 0]
-            lose = shared[:, :, 1, None] * self.fresh[:, 1]
-            rest = 1 / (1 + go + lose)
-            go, lose = go * rest, lose * rest
-            self.chances_moved = (go, lose)
-            leaving += np.einsum("nsd,nsd->ns", self.moved, go)
-            lost = lost + np.einsum("nsd,nsd->n", self.moved, lose)
+            go_on = shared[:, :, 0, None] * self.fresh[:, 0]
+            lose_there = shared[:, :, 1, None] * self.fresh[:, 1]
+            rest = 1 / (1 + go_on + lose_there)
+            self.chances_moved = (go_on * rest, lose_there * rest)
+            leaving += np.einsum("nsd,nsd->ns", self.moved, self.chances_moved[0])
+            lost = lost + np.einsum("nsd,nsd->n", self.moved, self.chances_moved[1])
             self._age(rest, leaving)
         won: Floats = leaving @ odds.moves[:, -1]
         return won, lost
