@@ -60,9 +60,10 @@ class Feed(msgspec.Struct, kw_only=True):
 PAGE, MOST_PAGES = 500, 20
 _SILENT = frozenset([*history.KEEPING, "version", "updated_at", "updated_by_id"])
 
+# The number goes out under another name: ORDER BY would take an alias `xid` for the text, where 1000 is before 999.
 _NEXT = """
 SELECT id, kind, occurred_at, recorded_at, entity_type, entity_id, entity_version, actor_id, door, change_id, data,
-    xid::text AS xid, position
+    xid::text AS transaction, position
 FROM ledger.events
 WHERE xid < pg_snapshot_xmin(pg_current_snapshot()) AND (xid, position) > ($1::text::xid8, $2::bigint)
     AND ($3::text[] IS NULL OR kind = ANY($3)) AND ($4::uuid IS NULL OR entity_id = $4)
@@ -142,9 +143,9 @@ async def read(
         for row in await visible_rows(database, actor, rows):
             found.append(row)
             if len(found) == limit:
-                return found, (row["xid"], row["position"])
+                return found, (row["transaction"], row["position"])
         if rows:
-            after = (rows[-1]["xid"], rows[-1]["position"])
+            after = (rows[-1]["transaction"], rows[-1]["position"])
         if len(rows) < PAGE:
             break
     return found, after
