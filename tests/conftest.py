@@ -21,9 +21,16 @@ from service.domains.users import resource as users
 from service.settings import Settings
 from service.worker import Worker
 from service.worker_main import handlers
-from tests.servers import Servers, database_name, servers, servers_16
+from tests.servers import Servers, database_name, pytest_addoption, pytest_configure, servers, servers_16, size
 
-__all__ = ["database_name", "servers", "servers_16"]  # fixtures, known to pytest by being here
+__all__ = [  # known to pytest by being here
+    "database_name",
+    "pytest_addoption",
+    "pytest_configure",
+    "servers",
+    "servers_16",
+    "size",
+]
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
