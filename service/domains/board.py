@@ -224,7 +224,8 @@ def _dressed(deals: str, actor: Actor, params: Params) -> str:
         f" LEFT JOIN accounts a ON a.id = d.account_id AND a.deleted_at IS NULL AND {account}"
         f" LEFT JOIN current_scores s ON s.opportunity_id = d.id AND {score}"
         " LEFT JOIN LATERAL (SELECT r.title FROM recommendations r WHERE r.opportunity_id = d.id"
-        f" AND r.status = 'open' AND {action} ORDER BY r.rank, r.id LIMIT 1) n ON d.status = 'open'"
+        f" AND r.status = 'open' AND r.deleted_at IS NULL AND {action} ORDER BY r.rank, r.id LIMIT 1) n"
+        " ON d.status = 'open'"
         " ORDER BY d.place, d.turn"
     )
 

@@ -81,7 +81,8 @@ async def actions(visit: Visit, deal_id: UUID) -> list[Row]:
     seen = visible(visit.actor, "recommendations", "r", params)
     rows = await visit.database.fetch(
         "SELECT r.id, r.action, r.title, r.reason, r.source, r.expected_lift FROM recommendations r"
-        f" WHERE r.opportunity_id = $1 AND r.status = 'open' AND {seen} ORDER BY r.rank, r.id LIMIT {SHOWN_ACTIONS}",
+        f" WHERE r.opportunity_id = $1 AND r.status = 'open' AND r.deleted_at IS NULL AND {seen}"
+        f" ORDER BY r.rank, r.id LIMIT {SHOWN_ACTIONS}",
         *params,
     )
     return [dict(row) for row in rows]
