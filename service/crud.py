@@ -213,7 +213,7 @@ async def _write(tx: Tx, resource: Resource, actor: Actor, record_id: UUID, chan
     return dict(
         await tx.fetchrow(
             f"UPDATE {resource.table.name} SET {sets}, version = version + 1, updated_at = clock_timestamp(),"
-            f" updated_by_id = $2 WHERE id = $1 RETURNING *",
+            f" updated_by_id = $2 WHERE id = $1 RETURNING * /* access:{resource.key} */",  # asked by `locked`
             record_id,
             actor.id,
             *changes.values(),

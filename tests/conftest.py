@@ -21,15 +21,18 @@ from service.domains.users import resource as users
 from service.settings import Settings
 from service.worker import Worker
 from service.worker_main import handlers
+from tests.markers import marked, watched
 from tests.servers import Servers, database_name, pytest_addoption, pytest_configure, servers, servers_16, size
 
 __all__ = [  # known to pytest by being here
     "database_name",
+    "marked",
     "pytest_addoption",
     "pytest_configure",
     "servers",
     "servers_16",
     "size",
+    "watched",
 ]
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
