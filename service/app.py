@@ -37,6 +37,8 @@ class Correlation(ASGIMiddleware):
     scopes = (ScopeType.HTTP,)
 
     async def handle(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
+        assert scope["type"] == "http"
+        method = scope["method"]
         request_id = uuid4().hex
         scope["request_id"] = request_id  # type: ignore[typeddict-unknown-key]
         started = time.perf_counter()
@@ -47,11 +49,11 @@ class Correlation(ASGIMiddleware):
                 message["headers"] = [*message["headers"], (b"x-request-id", request_id.encode())]
                 elapsed = time.perf_counter() - started
                 route = scope.get("path_template") or "unknown"
-                observe.REQUESTS.labels(scope["method"], route, message["status"]).observe(elapsed)
+                observe.REQUESTS.labels(method, route, message["status"]).observe(elapsed)
                 if message["status"] >= 500:
                     log.error(
                         "answered",
-                        method=scope["method"],
+                        method=method,
                         path=scope["path"],
                         status=message["status"],
                         ms=round(elapsed * 1000, 1),

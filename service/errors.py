@@ -1,17 +1,17 @@
 """The errors that a caller may meet; each is one answer of `application/problem+json` (RFC 9457).
 
-    Problem
-    ├── BadRequest 400            malformed: a filter, a cursor, JSON that does not parse
-    ├── Unauthorized 401          no valid credential
-    ├── Forbidden 403             signed in, but this role may not
-    ├── NotFound 404              no such record, or none that you may see
-    ├── Conflict 409              the state of the record forbids it
-    ├── PreconditionFailed 412    If-Match names an older version
-    ├── TooLarge 413              the body is over the limit
-    ├── Invalid 422               the body is understood and wrong; `errors` point at the members
-    ├── PreconditionRequired 428  If-Match is missing where it is required
-    ├── TooManyRequests 429       with Retry-After
-    └── Unavailable 503           a part is away, with Retry-After
+Problem
+├── BadRequest 400            malformed: a filter, a cursor, JSON that does not parse
+├── Unauthorized 401          no valid credential
+├── Forbidden 403             signed in, but this role may not
+├── NotFound 404              no such record, or none that you may see
+├── Conflict 409              the state of the record forbids it
+├── PreconditionFailed 412    If-Match names an older version
+├── TooLarge 413              the body is over the limit
+├── Invalid 422               the body is understood and wrong; `errors` point at the members
+├── PreconditionRequired 428  If-Match is missing where it is required
+├── TooManyRequests 429       with Retry-After
+└── Unavailable 503           a part is away, with Retry-After
 """
 
 from typing import Any

@@ -34,7 +34,9 @@ def source(table: str, as_of: str | None) -> str:
     return f"(SELECT * FROM history.{table} WHERE known_from <= {as_of} AND {as_of} < known_to)"
 
 
-async def versions(database: Database, actor: Actor, resource: str, record_id: UUID, limit: int = 200) -> list[Any]:
+async def versions(
+    database: Database, actor: Actor, resource: str, record_id: UUID, limit: int = 200
+) -> list[Any]:
     """All versions of one record, newest first, each with its event's kind, actor and door; for who may see it now."""
     params = Params([record_id, limit])
     seen = guard(actor, resource, "t", params)

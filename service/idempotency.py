@@ -65,7 +65,9 @@ async def key_of(request: Request[Any, Any, Any]) -> Key | None:
 async def kept(run: Tx | Database, actor: Actor, key: Key) -> Response[bytes] | None:
     """The first answer under this key, byte for byte; 422 when it was to another request."""
     row = await run.fetchrow(
-        "SELECT fingerprint, status, headers, body FROM idempotency WHERE actor_id = $1 AND key = $2", actor.id, key.text
+        "SELECT fingerprint, status, headers, body FROM idempotency WHERE actor_id = $1 AND key = $2",
+        actor.id,
+        key.text,
     )
     if row is None:
         return None
@@ -79,7 +81,11 @@ def cte(key: Key, actor: Actor, params: Params, body_sql: str, headers: dict[str
     values = ", ".join(
         f"{params.add(value)}::{kind}"
         for value, kind in (
-            (actor.id, "uuid"), (key.text, "text"), (key.fingerprint, "text"), (201, "int"), (headers, "jsonb"),
+            (actor.id, "uuid"),
+            (key.text, "text"),
+            (key.fingerprint, "text"),
+            (201, "int"),
+            (headers, "jsonb"),
         )
     )
     return (
@@ -116,7 +122,11 @@ async def keep(tx: Tx, actor: Actor, key: Key | None, response: Response[bytes])
     if key is not None:
         await tx.execute(
             "INSERT INTO idempotency (actor_id, key, fingerprint, status, headers, body) VALUES ($1, $2, $3, $4, $5, $6)",
-            actor.id, key.text, key.fingerprint, response.status_code, dict(response.headers),
+            actor.id,
+            key.text,
+            key.fingerprint,
+            response.status_code,
+            dict(response.headers),
             bytes(response.content).decode(),
         )
 

@@ -65,20 +65,34 @@ class Job(msgspec.Struct, kw_only=True):
     database: Database
 
     async def progress(
-        self, processed: int, total: int | None = None, counts: dict[str, int] | None = None,
+        self,
+        processed: int,
+        total: int | None = None,
+        counts: dict[str, int] | None = None,
         errors: list[dict[str, Any]] | None = None,
     ) -> None:
         """Shows how far the work is to whoever asks for the job, and extends the lease."""
         await self.database.execute(
             "UPDATE jobs SET processed = $2, total = coalesce($3, total), counts = coalesce($4::jsonb, counts),"
             " errors = coalesce($5::jsonb, errors), lease_until = now() + make_interval(secs => $6) WHERE id = $1",
-            self.id, processed, total, counts, errors[:MOST_ERRORS] if errors else None, LEASE_SECONDS,
+            self.id,
+            processed,
+            total,
+            counts,
+            errors[:MOST_ERRORS] if errors else None,
+            LEASE_SECONDS,
         )
 
 
 async def enqueue(
-    tx: Tx | Database, type: str, payload: dict[str, Any] | None = None, *, actor: Actor | None = None,
-    event_id: UUID | None = None, run_at: datetime | None = None, key: str | None = None,
+    tx: Tx | Database,
+    type: str,
+    payload: dict[str, Any] | None = None,
+    *,
+    actor: Actor | None = None,
+    event_id: UUID | None = None,
+    run_at: datetime | None = None,
+    key: str | None = None,
     change_id: UUID | None = None,
 ) -> UUID:
     """Puts a job into the queue, in the caller's transaction. With a `key` at most one of its kind waits at a time."""
@@ -88,7 +102,14 @@ async def enqueue(
         " VALUES ($1, $2, $3, $4, $5, coalesce($6, now()), $7, $8)"
         " ON CONFLICT (type, key) WHERE status = 'queued' DO UPDATE SET run_at = least(jobs.run_at, excluded.run_at)"
         " RETURNING id",
-        job_id, type, payload or {}, actor.id if actor else None, event_id, run_at, key, change_id,
+        job_id,
+        type,
+        payload or {},
+        actor.id if actor else None,
+        event_id,
+        run_at,
+        key,
+        change_id,
     )
     if isinstance(tx, Tx):
         tx.after_commit.append(type)
@@ -121,8 +142,16 @@ async def claim(database: Database, batches: frozenset[str], busy: list[str], mo
     """Leases the next due jobs: one, or up to `most` of one batch type. `busy` types are passed over."""
     rows = await database.fetch(_CLAIM, LEASE_SECONDS, busy, sorted(batches), most)
     return [
-        Job(id=r["id"], type=r["type"], payload=r["payload"], event_id=r["event_id"], actor_id=r["actor_id"],
-            change_id=r["change_id"], attempt=r["attempts"], database=database)
+        Job(
+            id=r["id"],
+            type=r["type"],
+            payload=r["payload"],
+            event_id=r["event_id"],
+            actor_id=r["actor_id"],
+            change_id=r["change_id"],
+            attempt=r["attempts"],
+            database=database,
+        )
         for r in rows
     ]
 
@@ -131,7 +160,8 @@ async def extend(database: Database, jobs: list[Job]) -> None:
     """Renews the leases of jobs that are still worked on."""
     await database.execute(
         "UPDATE jobs SET lease_until = now() + make_interval(secs => $2) WHERE id = ANY($1::uuid[])",
-        [job.id for job in jobs], LEASE_SECONDS,
+        [job.id for job in jobs],
+        LEASE_SECONDS,
     )
 
 
@@ -142,7 +172,8 @@ async def finish(database: Database, done: list[Job], result: dict[str, Any] | N
         " UPDATE jobs SET status = 'done', finished_at = now(), lease_until = NULL, result = $2::jsonb,"
         " change_id = coalesce(($2::jsonb ->> 'change_id')::uuid, change_id)"
         " WHERE id = ANY($1::uuid[]) AND event_id IS NULL",
-        [job.id for job in done], result,
+        [job.id for job in done],
+        result,
     )
 
 
@@ -155,5 +186,8 @@ async def fail(database: Database, failed: list[Job], reason: str, *, final: boo
         " key = CASE WHEN attempts >= $3 OR $4 THEN key END,"
         " errors = errors || jsonb_build_array(jsonb_build_object('detail', $2::text, 'attempt', attempts))"
         " WHERE id = ANY($1::uuid[])",
-        [job.id for job in failed], reason, ATTEMPTS, final,
+        [job.id for job in failed],
+        reason,
+        ATTEMPTS,
+        final,
     )

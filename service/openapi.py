@@ -20,16 +20,23 @@ PROBLEM_REF = {"$ref": REFERENCE.format(name="Problem")}
 TITLE, VERSION = "Sales intelligence", "1"
 _COMMON = (401, 403, 429)
 _ROLES = {
-    "list": (200, (400,)), "one": (200, (400, 404)), "create": (201, (400, 409, 413, 422)),
-    "patch": (200, (400, 404, 409, 412, 413, 422)), "put": (200, (400, 404, 409, 412, 413, 422, 428)),
+    "list": (200, (400,)),
+    "one": (200, (400, 404)),
+    "create": (201, (400, 409, 413, 422)),
+    "patch": (200, (400, 404, 409, 412, 413, 422)),
+    "put": (200, (400, 404, 409, 412, 413, 422, 428)),
     "delete": (204, (404, 409, 412)),
 }
 _PROBLEM = {
     "type": "object",
     "required": ["type", "title", "status", "detail", "instance", "request_id"],
     "properties": {
-        "type": {"type": "string"}, "title": {"type": "string"}, "status": {"type": "integer"},
-        "detail": {"type": "string"}, "instance": {"type": "string"}, "request_id": {"type": "string"},
+        "type": {"type": "string"},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "detail": {"type": "string"},
+        "instance": {"type": "string"},
+        "request_id": {"type": "string"},
         "errors": {
             "type": "array",
             "items": {
@@ -96,16 +103,25 @@ def _operation(route: HTTPRoute, method: str, handler: Any, shapes: list[Any]) -
     operation: dict[str, Any] = {
         "operationId": f"{method.lower()}_{re.sub(r'[^a-z0-9]+', '_', route.path.lower()).strip('_')}",
         "summary": (handler.fn.__doc__ or handler.name or "").strip().split("\n")[0],
-        "parameters": [*_path_parameters(route), *_query_parameters(handler, resource, role), *_headers(method)],
+        "parameters": [
+            *_path_parameters(route),
+            *_query_parameters(handler, resource, role),
+            *_headers(method),
+        ],
         "responses": {
             str(status): _response(answer, role),
-            **{str(code): _problem() for code in sorted({*_COMMON, *failures, *((422, 413) if body else ())})},
+            **{
+                str(code): _problem() for code in sorted({*_COMMON, *failures, *((422, 413) if body else ())})
+            },
         },
     }
     if opt.get("public"):
         operation["security"] = []
     if body is not None:
-        operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": _schema(body)}}}
+        operation["requestBody"] = {
+            "required": True,
+            "content": {"application/json": {"schema": _schema(body)}},
+        }
     return operation
 
 
@@ -146,25 +162,38 @@ def _problem() -> dict[str, Any]:
 def _path_parameters(route: HTTPRoute) -> list[dict[str, Any]]:
     kinds = re.findall(r"\{(\w+):(\w+)\}", route.path)
     return [
-        {"name": name, "in": "path", "required": True,
-         "schema": {"type": "string", "format": "uuid"} if kind == "uuid" else {"type": "string"}}
+        {
+            "name": name,
+            "in": "path",
+            "required": True,
+            "schema": {"type": "string", "format": "uuid"} if kind == "uuid" else {"type": "string"},
+        }
         for name, kind in kinds
     ]
 
 
 def _query_parameters(handler: Any, resource: Resource | None, role: str | None) -> list[dict[str, Any]]:
     if resource is None:
-        return [{"name": name, "in": "query", "required": False, "schema": {}} for name in handler.opt.get("query", ())]
+        return [
+            {"name": name, "in": "query", "required": False, "schema": {}}
+            for name in handler.opt.get("query", ())
+        ]
     if role == "one":
-        names = ("fields", "expand", "as_of")
+        names: tuple[str, ...] = ("fields", "expand", "as_of")
     elif role == "list":
         names = tuple(sorted(query.RESERVED - ({"q"} if not resource.text else set())))
-        names += tuple(name for name in query.columns(resource.table.name) if query.columns(resource.table.name)[name] == "text")
+        names += tuple(
+            name
+            for name in query.columns(resource.table.name)
+            if query.columns(resource.table.name)[name] == "text"
+        )
     else:
         return []
     return [{"name": name, "in": "query", "required": False, "schema": {"type": "string"}} for name in names]
 
 
 def _headers(method: str) -> list[dict[str, Any]]:
-    named = {"POST": "Idempotency-Key", "PATCH": "If-Match", "PUT": "If-Match", "DELETE": "If-Match"}.get(method)
+    named = {"POST": "Idempotency-Key", "PATCH": "If-Match", "PUT": "If-Match", "DELETE": "If-Match"}.get(
+        method
+    )
     return [{"name": named, "in": "header", "required": False, "schema": {"type": "string"}}] if named else []

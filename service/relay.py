@@ -44,7 +44,10 @@ def bell(url: str) -> Callable[[], Awaitable[None]]:
         pool: ArqRedis | None = state["pool"]
         if pool is None:
             pool = state["pool"] = await create_pool(
-                _settings(url), job_serializer=_encode, job_deserializer=msgspec.json.decode, default_queue_name=QUEUE
+                _settings(url),
+                job_serializer=_encode,
+                job_deserializer=msgspec.json.decode,
+                default_queue_name=QUEUE,
             )
         await pool.enqueue_job("look", _job_id="look")
 
@@ -66,16 +69,22 @@ def bell(url: str) -> Callable[[], Awaitable[None]]:
 async def listen(url: str, ring: Callable[[], None]) -> None:
     """Calls `ring` for each ring that arrives, for ever; comes back when Redis does."""
 
-    async def look(_: dict[str, Any]) -> None:
+    async def look(ctx: dict[str, Any]) -> None:
         ring()
 
     while True:
         worker: ArqWorker | None = None
         try:
             worker = ArqWorker(
-                functions=[func(look, name="look", keep_result=0, max_tries=1)], queue_name=QUEUE,
-                redis_settings=_settings(url), job_serializer=_encode, job_deserializer=msgspec.json.decode,
-                poll_delay=0.05, handle_signals=False, keep_result=0, health_check_interval=3600,
+                functions=[func(look, name="look", keep_result=0, max_tries=1)],
+                queue_name=QUEUE,
+                redis_settings=_settings(url),
+                job_serializer=_encode,
+                job_deserializer=msgspec.json.decode,
+                poll_delay=0.05,
+                handle_signals=False,
+                keep_result=0,
+                health_check_interval=3600,
             )
             await worker.async_run()
         except (RedisError, OSError, TimeoutError) as error:

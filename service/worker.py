@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import signal
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 import structlog
@@ -61,7 +62,7 @@ class Worker:
         while len(self._busy) < LANES:
             try:
                 claimed = await jobs.claim(self.database, BATCHES, list(self._busy))
-            except (OSError, asyncio.TimeoutError) as error:
+            except (TimeoutError, OSError) as error:
                 log.warning("the database is away", error=str(error))
                 return
             if not claimed:
@@ -69,9 +70,9 @@ class Worker:
             type_ = claimed[0].type
             task = asyncio.create_task(self._work(claimed))
             self._busy[type_] = task
-            task.add_done_callback(lambda _, t=type_: self._done(t))
+            task.add_done_callback(partial(self._done, type_))
 
-    def _done(self, type_: str) -> None:
+    def _done(self, type_: str, _: "asyncio.Task[None]") -> None:
         self._busy.pop(type_, None)
         self.bell.set()
 

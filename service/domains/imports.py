@@ -12,6 +12,7 @@ from service.errors import Invalid
 from service.ids import new_id
 from service.importer import Fault, Importer, Progress, Record, Report
 from service.integrations import demo, maven
+from service.integrations.files import rows
 from service.resources import RESOURCES
 
 Mapping = Callable[[Path, datetime, str], tuple[list[Record], list[Fault]]]
@@ -95,7 +96,7 @@ async def follow_up(database: Database) -> None:
 async def sign_ins(database: Database, folder: Path, set_password: Callable[..., Awaitable[None]]) -> list[dict[str, str]]:
     """Gives the people of `signins.csv` their passwords; returns who may sign in, administrators first."""
     found = []
-    for _, row in demo.rows(folder, "signins", ("email", "password", "role")):
+    for _, row in rows(folder, "signins", ("email", "password", "role")):
         user_id = await database.fetchval("SELECT id FROM users WHERE lower(email) = lower($1)", row["email"])
         if user_id is None:
             raise Invalid(f"signins.csv names {row['email']}, who is not among the users.")
