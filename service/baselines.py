@@ -32,7 +32,8 @@ HORIZONS = (30, 60, 90)
 @dataclass(frozen=True)
 class Said:
     """What a model says of n deals. `won` and `lost` are chances by the end of week 1, 2, …; `effects` (n, columns)
-    has for each of `names` its part in `win`, and `base` + their sum is `win`."""
+    has for each of `names` its part in `win`, and `base` + their sum is `win`. `is_trained` tells whose rows a trained
+    model spoke of; the baseline spoke of the others."""
 
     win: Array
     won: Array
@@ -40,6 +41,7 @@ class Said:
     base: Array
     names: tuple[str, ...]
     effects: Array
+    is_trained: Array
 
 
 @dataclass(frozen=True)
@@ -155,7 +157,8 @@ class DealBaseline:
             base, effects = _steps(self.model, _cells(values, DEAL_CELLS))
             win = base + effects.sum(axis=1)
         gone = self._gone()
-        return Said(win, win[:, None] * gone, (1 - win)[:, None] * gone, base, DEAL_CELLS, effects)
+        untrained = np.zeros(len(win), dtype=bool)
+        return Said(win, win[:, None] * gone, (1 - win)[:, None] * gone, base, DEAL_CELLS, effects, untrained)
 
     def _gone(self) -> Array:
         """The share of deals that are closed within so many weeks."""

@@ -132,17 +132,14 @@ def deal_rows(
                 "won_by_week": said.won[i].tolist(),
                 "features": vector,
             }
-            | {
-                "convert_30d_probability": None,
-                "convert_60d_probability": None,
-                "convert_90d_probability": None,
-            }
+            | dict.fromkeys(ONLY_LEADS)
+            | ({} if said.is_trained[i] or voice.version is None else voice.untrained(facts["stage"][i]))
         )
     return rows
 
 
 def _not_a_lead() -> Row:
-    return {f"convert_{days}d_probability": "only leads convert" for days in (30, 60, 90)}
+    return dict.fromkeys(ONLY_LEADS, "only leads convert")
 
 
 def _by(curve: Array, days: float) -> float:
@@ -174,6 +171,7 @@ def _amounts(quantiles: Array | None, i: int, amount: float) -> tuple[Row, Row]:
     return {name: round(float(value), 2) for name, value in zip(names, quantiles[i], strict=True)}, {}
 
 
+ONLY_LEADS = ("convert_30d_probability", "convert_60d_probability", "convert_90d_probability")
 ONLY_DEALS = (
     "win_probability",
     "win_in_period_probability",
@@ -258,9 +256,8 @@ async def seven_days_before(store: Store, voice: Voice, spine: Spine) -> Array:
     if not known.any():
         return np.full(len(spine), np.nan)
     columns = await values(load, voice.feature_set, then, was)
-    chance = (
-        voice.of_deals(columns, was).win if voice.model == "win" else voice.of_leads(columns).chances[:, -1]
-    )
+    is_deal = voice.model == "win"
+    chance = voice.chance_of_deals(columns, was) if is_deal else voice.chances_of_leads(columns)[:, -1]
     return np.where(known, chance, np.nan)
 
 
@@ -291,11 +288,11 @@ _CURRENT = """
 INSERT INTO current_scores AS s (entity_id, score_id, {shared})
 SELECT coalesce(opportunity_id, lead_id), id, {shared} FROM scores WHERE id = ANY($1::uuid[])
 ON CONFLICT (entity_id) DO UPDATE SET score_id = excluded.score_id, {updates}
-WHERE s.known_at <= excluded.known_at /* access:scores */"""
+WHERE s.known_at <= excluded.known_at /* access:scores */ /* access:current_scores */"""
 
 _BEFORE = """
 SELECT entity_id, score, grade, win_probability FROM current_scores
-WHERE entity_id = ANY($1::uuid[]) /* access:scores */"""
+WHERE entity_id = ANY($1::uuid[]) /* access:current_scores */"""
 
 
 async def keep(database: Database, rows: Sequence[Row]) -> None:

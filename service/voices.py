@@ -17,9 +17,10 @@ import structlog
 from features.catalogue import SETS
 from features.facts import DAY, Array, Facts
 from features.spec import FeatureSet
+from ml.frame import Frame
 from registry import champion
 from registry.bundle import Bundle, Refused
-from service.baselines import WEEKS, DealBaseline, LeadBaseline, Said, SaidOfLeads, frame_of
+from service.baselines import HORIZONS, WEEKS, DealBaseline, LeadBaseline, Said, SaidOfLeads, frame_of
 from service.db import Database
 from service.settings import Settings
 
@@ -77,26 +78,46 @@ class Voice:
             len(facts), self.feature_set.names, [(rows, speak(columns, facts, rows)) for rows, speak in parts]
         )
 
+    def untrained(self, stage: str) -> dict[str, Any]:
+        """What stands in a score that the baseline gave although a trained model serves."""
+        reason = f"version {self.version} never saw a deal in stage {stage}"
+        judged = dict(self._deals().calibration)
+        return {
+            "tier": "baseline",
+            "model_version": None,
+            "calibration": judged,
+            "gate": {**self.gate, "reason": reason},
+        }
+
+    def chance_of_deals(self, columns: dict[str, Array], facts: Facts) -> Array:
+        """The chance to win alone, without reasons: a tenth of the work."""
+        chance = self._deals().say(columns).win
+        if self.bundle is not None:
+            known = np.isin(facts["stage"], self.bundle.estimator.stages)
+            if known.any():
+                chance[known] = self.bundle.estimator.win_probability(*self._asked(columns, facts, known))
+        return chance
+
+    def _asked(self, columns: dict[str, Array], facts: Facts, rows: Array) -> tuple[Frame, Array, Array]:
+        """What the champion is asked about: features, stage and instant (days since 1970) of these rows."""
+        assert self.bundle is not None
+        stages = self.bundle.estimator.stages
+        frame = self._frame(self.bundle, {name: column[rows] for name, column in columns.items()})
+        stage = np.array([stages.index(key) for key in facts["stage"][rows]], dtype=np.int64)
+        return frame, stage, facts.as_of[rows] / DAY
+
     def _trained(self, columns: dict[str, Array], facts: Facts, rows: Array) -> Said:
         """The champion's curves with its attribution."""
         assert self.bundle is not None
-        model, names = self.bundle.estimator, self.bundle.manifest.features
-        taken = {name: columns[name][rows] for name in names}
-        frame = frame_of(taken, tuple(name for name in self.feature_set.categories if name in taken))
-        stage = np.array([model.stages.index(key) for key in facts["stage"][rows]], dtype=np.int64)
-        at = facts.as_of[rows] / DAY
         from ml.explain import explain  # noqa: PLC0415  # LightGBM takes 100 MB: only where a model speaks
 
-        curves = model.curves(frame, stage, at)
-        found = explain(model, frame, stage, at, {name: (name,) for name in self.feature_set.names})
-        own = slice(0, len(self.feature_set.names))
+        asked, names = self._asked(columns, facts, rows), self.feature_set.names
+        curves = self.bundle.estimator.curves(*asked)
+        found = explain(self.bundle.estimator, *asked, {name: (name,) for name in names})
+        is_trained = np.ones(len(curves.final), dtype=bool)
+        won, lost = curves.won[:, :WEEKS], curves.lost[:, :WEEKS]
         return Said(
-            curves.final,
-            curves.won[:, :WEEKS],
-            curves.lost[:, :WEEKS],
-            found.base_value,
-            self.feature_set.names,
-            found.effects[:, own],
+            curves.final, won, lost, found.base_value, names, found.effects[:, : len(names)], is_trained
         )
 
     def _untrained(self, columns: dict[str, Array], facts: Facts, rows: Array) -> Said:
@@ -108,23 +129,49 @@ class Voice:
 
     def of_leads(self, columns: dict[str, Array]) -> SaidOfLeads:
         """What it says of leads with these features."""
+        if self.bundle is None:
+            return self._leads().say(columns)
+        frame, names = self._frame(self.bundle, columns), self.feature_set.names
+        model = self.bundle.estimator
+        found = model.explain(frame, {name: (name,) for name in names}, HORIZONS[-1])
+        return SaidOfLeads(
+            model.probabilities(frame), found.base_value, names, found.effects[:, : len(names)]
+        )
+
+    def chances_of_leads(self, columns: dict[str, Array]) -> Array:
+        """The chances alone (n, 3), without reasons."""
+        if self.bundle is None:
+            return self._leads().say(columns).chances
+        chances: Array = self.bundle.estimator.probabilities(self._frame(self.bundle, columns))
+        return chances
+
+    def _leads(self) -> LeadBaseline:
         baseline: LeadBaseline = self.baseline
-        return baseline.say(columns)
+        return baseline
 
     def amounts(self, columns: dict[str, Array], facts: Facts) -> Array | None:
         """The 10, 50 and 90 % quantiles of each deal's final amount (n, 3), in home currency; None if none can tell."""
-        return self._deals().amounts(facts["amount"])
+        if self.amount is None:
+            return self._deals().amounts(facts["amount"])
+        found: Array = self.amount.estimator.amounts(self._frame(self.amount, columns), facts["amount"])
+        return found
+
+    def _frame(self, bundle: Bundle, columns: dict[str, Array]) -> Frame:
+        taken = {name: columns[name] for name in bundle.manifest.features}
+        return frame_of(taken, tuple(name for name in self.feature_set.categories if name in taken))
 
 
 def merged(size: int, names: tuple[str, ...], parts: Sequence[tuple[Array, Said]]) -> Said:
     """Several answers, each about some of the rows, as one about all; effects stand under `names`."""
     win, base = np.full(size, np.nan), np.full(size, np.nan)
     won, lost, effects = np.zeros((size, WEEKS)), np.zeros((size, WEEKS)), np.zeros((size, len(names)))
+    is_trained = np.zeros(size, dtype=bool)
     for rows, said in parts:
         win[rows], base[rows], won[rows], lost[rows] = said.win, said.base, said.won, said.lost
+        is_trained[rows] = said.is_trained
         for place, name in enumerate(said.names):
             effects[rows, names.index(name)] = said.effects[:, place]
-    return Said(win, won, lost, base, names, effects)
+    return Said(win, won, lost, base, names, effects, is_trained)
 
 
 class Voices:
@@ -142,25 +189,21 @@ class Voices:
         bundle = await self.bundle(model)
         wanted = SETS[feature_set]
         gate = await self._gate(model, as_of)
+        baseline = await self._baseline(model, as_of)
         if isinstance(bundle, Bundle) and bundle.manifest.fingerprint != wanted.fingerprint:
             bundle = f"version {bundle.manifest.version} learned on features that have changed since; train it anew"
-        baseline = await self._baseline(model, as_of)
         amount = await self.bundle("amount") if model == "win" else None
-        amount = (
-            amount
-            if isinstance(amount, Bundle) and amount.manifest.fingerprint == wanted.fingerprint
-            else None
-        )
+        if not isinstance(amount, Bundle) or amount.manifest.fingerprint != wanted.fingerprint:
+            amount = None
         if isinstance(bundle, Bundle):
             said = bundle.manifest
-            gate = dict(said.gate) | {"is_met": True} if said.gate else gate
+            judged = said.calibration or NO_CALIBRATION
             return Voice(
-                model, said.version, said.tier, wanted, said.calibration or NO_CALIBRATION, gate, bundle, None
+                model, said.version, said.tier, wanted, judged, said.gate or gate, bundle, baseline, amount
             )
-        baseline = await self._baseline(model, as_of)
-        reason = bundle or _why(gate)
+        reason = {"reason": bundle or _why(gate)}
         return Voice(
-            model, None, "baseline", wanted, baseline.calibration, gate | {"reason": reason}, None, baseline
+            model, None, "baseline", wanted, baseline.calibration, gate | reason, None, baseline, amount
         )
 
     async def bundle(self, model: str) -> Bundle | str | None:

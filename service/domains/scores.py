@@ -237,7 +237,7 @@ async def stored(
     """The current score of a record that the actor sees."""
     row = await database.fetchrow(
         "SELECT s.*, s.score_id AS id, c.version AS champion, now() AS now FROM current_scores s"
-        " LEFT JOIN registry.champions c ON c.model = s.model WHERE s.entity_id = $1 /* access:scores */",
+        " LEFT JOIN registry.champions c ON c.model = s.model WHERE s.entity_id = $1 /* access:current_scores */",
         record["id"],
     )
     if row is None:
