@@ -205,6 +205,7 @@ ROWS: dict[str, Callable[[str, str], str]] = {
     "activities": _activity,
     "notes": _note,
     "scores": _of_deal_or_lead,
+    "current_scores": _of_deal_or_lead,
     "recommendations": _of_deal_or_lead,
     "webhooks": _made,
 }

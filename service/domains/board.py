@@ -214,7 +214,7 @@ async def _fill(
 def _dressed(deals: str, actor: Actor, params: Params) -> str:
     """The statement that puts names, score and next action beside each deal of `deals`."""
     account = guard(actor, "accounts", "a", params)
-    score = visible(actor, "scores", "s", params)
+    score = visible(actor, "current_scores", "s", params)
     action = visible(actor, "recommendations", "r", params)
     return (
         f"WITH d AS MATERIALIZED ({deals})"

@@ -53,7 +53,7 @@ async def stages(visit: Visit, pipeline_id: UUID) -> list[Row]:
 async def score(visit: Visit, deal_id: UUID) -> Row | None:
     """The newest score, whole."""
     params = Params([deal_id])
-    seen = visible(visit.actor, "scores", "s", params)
+    seen = visible(visit.actor, "current_scores", "s", params)
     row = await visit.database.fetchrow(
         f"SELECT s.* FROM current_scores s WHERE s.opportunity_id = $1 AND {seen}", *params
     )
