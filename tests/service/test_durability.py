@@ -90,7 +90,7 @@ class Product:
         self.postgres.stop()
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def product() -> Iterator[Product]:
     folder = Path(tempfile.mkdtemp(prefix="sales-durable-"))
     folder.chmod(0o711)
