@@ -37,8 +37,7 @@ class Correlation(ASGIMiddleware):
     scopes = (ScopeType.HTTP,)
 
     async def handle(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
-        assert scope["type"] == "http"
-        method = scope["method"]
+        method = str(scope.get("method"))
         request_id = uuid4().hex
         scope["request_id"] = request_id  # type: ignore[typeddict-unknown-key]
         started = time.perf_counter()
