@@ -13,6 +13,7 @@ from litestar.response import Redirect
 from service.access import may, require
 from service.crud import insert
 from service.domains import activities
+from service.resembling import similar_deals
 from service.web import board_page, charts, deal_reads, deal_words
 from service.web.frame import Visit
 from service.web.render import page
@@ -33,7 +34,8 @@ NO_SCORE = (
     "No chance yet. A changed deal is scored within seconds; where that does not happen, no model serves yet: "
     "it needs closed deals to learn from."
 )
-NO_SIMILAR = "None found yet: closed deals are compared once they are indexed."
+SIMILAR = 5
+NO_SIMILAR = "There is none to compare with yet: deals appear here once some are won or lost."
 
 
 def _reasons(score: Row | None) -> Row:
@@ -106,15 +108,11 @@ async def _page(visit: Visit, deal_id: UUID, trouble: str = "", status: int = 20
     visit.frame.path = f"/deals/{deal_id}"
     return page(
         "deal.html", visit.titled(deal["name"], "board"), visit.say, status=status, **values, trouble=trouble,
-        similar=await _similar(visit, deal_id), no_similar=NO_SIMILAR,
+        similar=await similar_deals(visit.database, visit.actor, deal_id, SIMILAR), no_similar=NO_SIMILAR,
         may_log=may(visit.actor, "activities", "create"), may_act=may(visit.actor, "recommendations", "done"),
         may_move=may(visit.actor, "opportunities", "stage"), activity_types=LOGGED_TYPES, sources=SOURCES,
         dismiss_reasons=DISMISS_REASONS, loss_reasons=board_page.LOSS_REASONS,
     )  # fmt: skip
-
-
-async def _similar(visit: Visit, deal_id: UUID) -> list[Row]:
-    return []
 
 
 @post("/deals/{deal_id:uuid}/activity", opt={"optional": True}, status_code=303)
