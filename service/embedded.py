@@ -13,12 +13,13 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import msgspec
 import psutil
 
 from service.home import Home
-from service.postgres import Postgres
+from service.postgres import APPLICATION, Postgres
 from service.settings import Refused, Settings
 from service.signals import held
 from service.system import free_port, plain_environment, valkey_binary
@@ -186,6 +187,26 @@ def servers_of(settings: Settings) -> Servers:
     )
 
 
+def elsewhere(home: Home, settings: Settings) -> Settings:
+    """`settings` with what follows from a `DATABASE_URL` of the operator's own.
+
+    The application's role is `sales_app`, with a password that is made once and kept in the home; MLflow's database
+    is `mlflow` on the same server.
+    """
+    if not settings.database_url:
+        return settings
+    parts = urlsplit(settings.database_url)
+    place = parts.netloc.rpartition("@")[2]
+    app_url = settings.database_app_url
+    if not app_url:
+        if not (kept := home.read("application.json")):
+            kept = {"password": secrets.token_urlsafe(24)}
+            home.write("application.json", kept)
+        app_url = parts._replace(netloc=f"{APPLICATION}:{kept['password']}@{place}").geturl()
+    mlflow_url = settings.mlflow_database_url or parts._replace(path="/mlflow").geturl()
+    return msgspec.structs.replace(settings, database_app_url=app_url, mlflow_database_url=mlflow_url)
+
+
 @contextmanager
 def running(settings: Settings) -> Iterator[tuple[Settings, Servers]]:
     """Servers for the length of a block: found where another process of this home runs them, else started.
@@ -201,7 +222,7 @@ def running(settings: Settings) -> Iterator[tuple[Settings, Servers]]:
             with home.locked("servers.lock"):
                 servers = servers_of(settings)
                 servers.start()
-            yield servers.addresses(settings), servers
+            yield servers.addresses(elsewhere(home, settings)), servers
         finally:
             with home.locked("servers.lock"):
                 if users.alone() and servers is not None:

@@ -293,6 +293,9 @@ class Postgres:
                 make_role(connection, role, self._state["passwords"][role])
             for database, owner in DATABASES.items():
                 make_database(connection, database, owner)
+            connection.execute(
+                sql.SQL("GRANT CONNECT ON DATABASE sales TO {}").format(sql.Identifier(APPLICATION))
+            )
 
 
 def make_role(connection: "psycopg.Connection[tuple[object, ...]]", role: str, password: str) -> None:
@@ -307,15 +310,10 @@ def make_database(connection: "psycopg.Connection[tuple[object, ...]]", name: st
     """Makes a database unless it exists; nobody but its owner may connect unasked."""
     if connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [name]).fetchone():
         return
-    connection.execute(
-        sql.SQL("CREATE DATABASE {} OWNER {}").format(sql.Identifier(name), sql.Identifier(owner))
-    )
-    connection.execute(sql.SQL("REVOKE CONNECT ON DATABASE {} FROM PUBLIC").format(sql.Identifier(name)))
-    connection.execute(
-        sql.SQL("GRANT CONNECT ON DATABASE {} TO {}").format(
-            sql.Identifier(name), sql.Identifier(APPLICATION if owner == OWNER else owner)
-        )
-    )
+    database, role = sql.Identifier(name), sql.Identifier(owner)
+    connection.execute(sql.SQL("CREATE DATABASE {} OWNER {}").format(database, role))
+    connection.execute(sql.SQL("REVOKE CONNECT ON DATABASE {} FROM PUBLIC").format(database))
+    connection.execute(sql.SQL("GRANT CONNECT ON DATABASE {} TO {}").format(database, role))
 
 
 def _sentence(what: str, words: str, data: Path, log: Path | None = None) -> str:

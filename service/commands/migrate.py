@@ -13,7 +13,7 @@ from psycopg import errors, sql
 from sqlalchemy.exc import DBAPIError
 
 from service.embedded import running
-from service.postgres import make_role
+from service.postgres import make_database, make_role
 from service.settings import ROOT, Refused, read
 
 Connection = psycopg.Connection[tuple[object, ...]]
@@ -54,6 +54,22 @@ def ensure_current(owner_url: str, app_url: str) -> None:
     except psycopg.Error as error:
         raise Refused(_why(error)) from error
     upgrade(owner_url, app_url)
+
+
+def ensure_mlflow(owner_url: str, mlflow_url: str) -> None:
+    """Makes MLflow's database on a server of the operator's own, where it is missing and lies beside ours."""
+    owner, mlflow = urlsplit(owner_url), urlsplit(mlflow_url)
+    if owner.netloc != mlflow.netloc:
+        return
+    name = unquote(mlflow.path.strip("/"))
+    try:
+        with psycopg.connect(owner_url, autocommit=True, connect_timeout=10) as connection:
+            make_database(connection, name, unquote(owner.username or ""))
+    except psycopg.Error as error:
+        raise Refused(
+            f"MLflow's database {name} cannot be made: {_first_line(error)} "
+            "Make it, or name another with SALES_MLFLOW_DATABASE."
+        ) from error
 
 
 def pending(connection: Connection) -> bool:
@@ -139,8 +155,10 @@ def _first_line(error: BaseException) -> str:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON and nothing else.")
 def migrate(as_json: bool) -> None:
     """Bring the database to the shape that this version expects."""
-    with running(read(os.environ)) as (settings, _):
+    with running(read(os.environ)) as (settings, servers):
         ran = upgrade(settings.database_url, settings.database_app_url)
+        if servers.postgres is None:
+            ensure_mlflow(settings.database_url, settings.mlflow_database_url)
     if as_json:
         click.echo(json.dumps({"ran": ran}))
     else:

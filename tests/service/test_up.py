@@ -14,10 +14,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
+import psycopg
 import pytest
 
 from service.settings import ROOT
 from service.system import free_port
+from tests.servers import Servers
 
 PATIENCE = 120.0
 
@@ -51,13 +53,13 @@ def sales(home: Path, *words: str, **more: str) -> "subprocess.CompletedProcess[
 class Up:
     """A running `sales up` with what it has printed."""
 
-    def __init__(self, home: Path, port: int) -> None:
+    def __init__(self, home: Path, port: int, **more: str) -> None:
         self.port = port
         self.output = home.parent / "up.log"
         with self.output.open("wb") as output:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "service", "up"],
-                env=environment(home, PORT=str(port)), stdout=output, stderr=output, start_new_session=True,
+                env=environment(home, PORT=str(port), **more), stdout=output, stderr=output, start_new_session=True,
             )  # fmt: skip
 
     def wait_for(self, words: str) -> str:
@@ -120,6 +122,26 @@ def test_from_nothing_to_an_answer_and_back_to_nothing(home: Path, up: Up) -> No
 
     assert up.interrupt() == 0
     assert of_home(home) == []
+
+
+def test_servers_elsewhere_work_the_same(home: Path) -> None:
+    """On the oldest server: the role and MLflow's database are made, nothing of ours is started or stopped."""
+    servers = Servers(16)
+    name = servers.create_database(None)
+    with psycopg.connect(servers.owner_url("postgres"), autocommit=True) as connection:
+        connection.execute("DROP DATABASE mlflow")
+        connection.execute("DROP OWNED BY sales_app")
+        connection.execute("REVOKE CONNECT ON DATABASE sales FROM sales_app")
+        connection.execute("DROP ROLE sales_app")
+    up = Up(home, free_port(), DATABASE_URL=servers.owner_url(name), REDIS_URL=servers.redis_url)
+    up.wait_for("Ctrl-C stops everything")
+    with urllib.request.urlopen(f"http://127.0.0.1:{up.port}/health/live", timeout=10) as answer:
+        assert json.load(answer) == {"status": "alive"}
+    assert up.interrupt() == 0
+    assert not (home / "postgres-18").exists()
+    with psycopg.connect(servers.owner_url("mlflow")) as connection:
+        assert connection.execute("SELECT 1 FROM pg_roles WHERE rolname = 'sales_app'").fetchone() == (1,)
+    servers.close()
 
 
 def test_a_fallen_part_is_started_again(home: Path, up: Up) -> None:
