@@ -21,7 +21,8 @@ from features.facts import Array, Calendar, Events, Facts, empty
 from features.reading import Fetch, Load, Spine, loader, values
 from features.spec import Entity, FeatureSet
 
-LIFETIME_SECONDS = 35 * 24 * 3600
+LIFETIME_SECONDS = 28 * 24 * 3600
+"""Not longer than `rep_activities.sql` looks ahead."""
 
 _KEEP_NEWER = """
 for i, key in ipairs(KEYS) do

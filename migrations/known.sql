@@ -60,3 +60,9 @@ FROM history.users;
 
 CREATE OR REPLACE VIEW known.company AS
 SELECT fiscal_year_start, time_zone FROM company;
+
+-- Windows of an owner's or account's activities are read by their instants.
+CREATE INDEX IF NOT EXISTS ix_history_activities_owner_at
+    ON history.activities (owner_id, occurred_at) WHERE owner_id IS NOT NULL;
+CREATE INDEX IF NOT EXISTS ix_history_activities_account_at
+    ON history.activities (account_id, occurred_at) WHERE account_id IS NOT NULL;
