@@ -70,6 +70,25 @@ class Ahead:
     week: float
 
 
+RECENT_DAYS = 182.0
+
+
+def selling_since(
+    owner: Ints, created: Floats, started: Floats, sells: NDArray[np.bool_], now: float
+) -> Floats:
+    """The day from which each owner can have created deals; nan for who creates none now.
+
+    `owner` and `created` (deals,) say who created when; `started` (owners,) is the first day at work (nan: unknown),
+    `sells` whether the person is active in sales. Without a deal in half a year only a newcomer counts.
+    """
+    first, last = np.full(len(started), np.nan), np.full(len(started), -np.inf)
+    np.fmin.at(first, owner, created)
+    np.maximum.at(last, owner, created)
+    is_recent = last > now - RECENT_DAYS
+    is_new = (started > now - RECENT_DAYS) & (started <= now)
+    return np.where(sells & is_recent, first, np.where(sells & is_new, started, np.nan))
+
+
 @dataclass(eq=False)
 class Arrivals(Estimator):
     """Learns pace, odds by age and amounts from `Deals`, and says what each leaf will yet create and win."""
@@ -157,7 +176,9 @@ class Arrivals(Estimator):
         counts = np.bincount(deals.leaf, weights=weight, minlength=len(teams))[: len(teams)] * sells
         weeks = np.maximum(now - np.where(sells, since, now), 0) / 7
         exposure = half / np.log(2) * (1 - 0.5 ** (weeks / half)) * sells
-        rate = counts.sum() / (exposure.sum() + 8)  # a company of yesterday is not taken for one of a thousand a week
+        rate = counts.sum() / (
+            exposure.sum() + 8
+        )  # a company of yesterday is not taken for one of a thousand a week
         team_counts, team_exposure = np.bincount(teams, weights=counts), np.bincount(teams, weights=exposure)
         team_rate = (team_counts + 8 * rate) / (team_exposure + 8)
         known = counts + 4 * team_rate[teams]
@@ -202,6 +223,18 @@ class Arrivals(Estimator):
         alive = np.concatenate([[1.0], np.cumprod(1 - win - lose)[:-1]])
         by_end = np.concatenate([[0.0], np.cumsum(alive * win)])
         return np.asarray((by_end[:-1] + by_end[1:]) / 2)
+
+    def won_by_age(self, age_weeks: Floats, ahead: Ahead) -> Floats:
+        """The chance of open deals of these ages to be won by the last of `ahead.ends`, knowing only their age."""
+        won, alive = np.zeros(len(age_weeks)), np.ones(len(age_weeks))
+        left = float(ahead.ends[-1]) / 7
+        for step in range(int(np.ceil(left))):
+            share = min(1.0, left - step)
+            age = np.minimum((age_weeks + step).astype(int), self.longest - 1)
+            win = self.win_odds_[age] * self.win_by_week_[int(ahead.week + step) % WEEKS_OF_PERIOD] * share
+            won += alive * win
+            alive *= np.maximum(1 - win - self.loss_odds_[age] * share, 0)
+        return np.minimum(won, 1.0)
 
     def skill(self, deals: Deals, now: float, leaves: int, prior: float = 8.0) -> Floats:
         """Each leaf's wins over what the odds by age promised it, shrunk towards 1 by `prior` wins as promised."""

@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtri
+from scipy.special import ndtr, ndtri
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -41,6 +41,8 @@ class Shocks:
     inflation: float = 1.0
     """What both are multiplied by so that past bands would have held as often as they claim."""
     n_origins: int = 0
+    blend: float = 0.5
+    """How much the level of the open deals follows deals of their age in the past, and not their own curves."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,13 @@ class OpenDeals:
     leaf: Ints
     won_by: Floats
     amount: Floats
+    shift: float = 0.0
+    """Added to the normal score of every chance: moves the level of all, keeps their order."""
+
+    def of(self, leaf: int) -> "OpenDeals":
+        """One leaf's deals."""
+        mine = self.leaf == leaf
+        return OpenDeals(self.leaf[mine], self.won_by[mine], self.amount[mine], self.shift)
 
 
 @dataclass(frozen=True)
@@ -131,11 +140,39 @@ def draw_open(deals: OpenDeals, ends: Floats, good: Floats, spread: float, rng: 
     if not len(deals.leaf):
         return np.zeros((len(ends), draws), np.int64)
     latent = (rng.standard_normal((len(deals.leaf), draws)) - good) / np.sqrt(1 + spread)
-    limits = ndtri(np.clip(chance_by(deals.won_by, ends), 0, 1))
+    limits = ndtri(np.clip(chance_by(deals.won_by, ends), 0, 1)) + deals.shift
     deal, draw = np.nonzero(latent < limits[:, -1:])
     first = (latent[deal, draw][:, None] >= limits[deal]).sum(axis=1)
     cents = draw_amounts(deals.amount[deal], rng.standard_normal(len(deal)))
     return _totals(first, draw, cents, len(ends), draws)
+
+
+_SCORES = ndtri((np.arange(15) + 0.5) / 15)
+
+
+def mean_amounts(quantiles: Floats) -> Floats:
+    """The mean in units of money of each amount that `draw_amounts` draws."""
+    cents = np.stack([draw_amounts(quantiles, np.full(len(quantiles), score)) for score in _SCORES])
+    return np.asarray(cents.mean(axis=0) / 100)
+
+
+def levelled(deals: OpenDeals, by_age: Floats, end: float, blend: float) -> OpenDeals:
+    """The deals with their level drawn towards what deals of their age have brought.
+
+    A model may rank deals well and still promise too much or too little of them all together; the rate of the past by
+    age and week of the period knows nothing of a deal and is hard to beat on the sum. `by_age` (n,) is each deal's
+    chance to be won by `end` in that view; the sums in money are mixed by `blend`, and one shift moves all chances.
+    """
+    if not len(deals.leaf):
+        return deals
+    own, worth = chance_by(deals.won_by, np.array([end]))[:, 0], mean_amounts(deals.amount)
+    target = (1 - blend) * float(own @ worth) + blend * float(by_age @ worth)
+    scores = ndtri(np.clip(own, 0, 1))
+    low, high = -3.0, 3.0
+    for _ in range(40):
+        middle = (low + high) / 2
+        low, high = (middle, high) if float(ndtr(scores + middle) @ worth) < target else (low, middle)
+    return replace(deals, shift=(low + high) / 2)
 
 
 def draw_created(
@@ -183,9 +220,9 @@ def draw_leaves(
     won = np.zeros((2, len(teams), len(points), draws), np.int64)
     for leaf, its_team in enumerate(teams):
         good = company + by_team[its_team]
-        mine = deals.leaf == leaf
-        own = OpenDeals(deals.leaf[mine], deals.won_by[mine], deals.amount[mine])
-        won[0, leaf] = draw_open(own, points, good, spread, np.random.default_rng([seed, 2, streams[leaf]]))
+        won[0, leaf] = draw_open(
+            deals.of(leaf), points, good, spread, np.random.default_rng([seed, 2, streams[leaf]])
+        )
         if business is not None and business.wins[leaf].sum() > 0:
             won[1, leaf] = draw_created(
                 business.wins[leaf], float(business.certainty[leaf]), business.amount[leaf], good, spread,
@@ -233,12 +270,24 @@ class Origin:
     business: NewBusiness | None
     ends: Floats
     actual: Floats
+    by_age: Floats | None = None
+    """(deals,) the chance to be won by the end of deals of that age; None: no view of the kind."""
+
+    def expected(self, blend: float) -> float:
+        """The mean of the company's total at this blend, in units of money."""
+        own = chance_by(self.deals.won_by, self.ends[-1:])[:, 0] if len(self.deals.leaf) else np.zeros(0)
+        chance = own if self.by_age is None else (1 - blend) * own + blend * self.by_age
+        total = float(chance @ mean_amounts(self.deals.amount))
+        if self.business is not None:
+            total += float((self.business.wins.sum(axis=1) * self.business.amount.mean(axis=1)).sum())
+        return total
 
     def draw(self, shocks: Shocks, *, seed: int = 0, draws: int = 400) -> Ints:
         """(leaves, draws) cents as they would have been drawn then under `shocks`."""
-        return draw_leaves(
-            self.deals, self.business, self.team, self.ends, shocks, seed=seed, draws=draws
-        ).total
+        deals = self.deals
+        if self.by_age is not None:
+            deals = levelled(deals, self.by_age, float(self.ends[-1]), shocks.blend)
+        return draw_leaves(deals, self.business, self.team, self.ends, shocks, seed=seed, draws=draws).total
 
 
 @dataclass(frozen=True)
@@ -256,9 +305,30 @@ _PRIOR = (0.10, 0.10)
 """Before anything is measured: a tenth for the company and as much for a team, worth three origins."""
 
 
-def _moments(origin: Origin, now: float) -> _Moments:
+BLENDS = (0.0, 0.25, 0.5, 0.75, 1.0)
+
+
+def best_blend(origins: Sequence[Origin], now: float) -> float:
+    """The blend whose totals missed least, by squares relative to what came; half and half until something did."""
+    seen = [origin for origin in origins if origin.by_age is not None and origin.actual.sum() > 0]
+    if not seen:
+        return Shocks(*_PRIOR).blend
+    weights = np.array([0.5 ** ((now - origin.at) / HALF_LIFE_DAYS) for origin in seen])
+    actual = np.array([origin.actual.sum() for origin in seen])
+    losses = [
+        float(
+            np.average(
+                (np.array([origin.expected(blend) for origin in seen]) / actual - 1) ** 2, weights=weights
+            )
+        )
+        for blend in BLENDS
+    ]
+    return BLENDS[int(np.argmin(losses))]
+
+
+def _moments(origin: Origin, now: float, blend: float) -> _Moments:
     """Mean and variance by team if nothing but chance were at work, beside what happened."""
-    draws = origin.draw(Shocks(0.0, 0.0)) / 100.0
+    draws = origin.draw(Shocks(0.0, 0.0, blend=blend)) / 100.0
     teams = np.unique(origin.team)
     by_team = np.stack([draws[origin.team == team].sum(axis=0) for team in teams])
     actual = np.array([origin.actual[origin.team == team].sum() for team in teams])
@@ -272,7 +342,8 @@ def estimate_shocks(origins: Sequence[Origin], now: float) -> Shocks:
     What two teams miss together belongs to the company, the rest of each miss to the team.
     """
     together = alone = pairs = squares = total_weight = 0.0
-    for moments in (_moments(origin, now) for origin in origins):
+    blend = best_blend(origins, now)
+    for moments in (_moments(origin, now, blend) for origin in origins):
         miss, weight = moments.actual - moments.mean, moments.weight
         scale = moments.mean.sum() ** 2
         if scale <= 0:
@@ -286,7 +357,7 @@ def estimate_shocks(origins: Sequence[Origin], now: float) -> Shocks:
         squares += weight * own / scale
         total_weight += weight
     if not total_weight:
-        return Shocks(*_PRIOR)
+        return Shocks(*_PRIOR, blend=blend)
     pairs, squares = pairs / total_weight, squares / total_weight
     company = max(together / total_weight / max(pairs, 1e-9), 0.0)
     team = max(alone / total_weight / max(squares, 1e-9) - company, 0.0)
@@ -295,7 +366,7 @@ def estimate_shocks(origins: Sequence[Origin], now: float) -> Shocks:
         np.sqrt(trust * got + (1 - trust) * prior**2)
         for got, prior in zip((company, team), _PRIOR, strict=True)
     ]
-    return Shocks(float(mixed[0]), float(mixed[1]), n_origins=len(origins))
+    return Shocks(float(mixed[0]), float(mixed[1]), n_origins=len(origins), blend=blend)
 
 
 INFLATIONS = (0.75, 1.0, 1.25, 1.5, 2.0, 3.0)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ml import forecast
-from ml.arrivals import Arrivals, Deals, week_of_quarter
+from ml.arrivals import Arrivals, Deals, selling_since, week_of_quarter
 from ml.forecast import OpenDeals, Shocks
 from registry import champion
 from service import calendar, history, nodes
@@ -38,10 +38,14 @@ class Evidence(msgspec.Struct, kw_only=True):
     model: Arrivals | None = None
 
     def sizes(self) -> Shocks:
+        """Shocks as the champion measured them, or what is assumed before anything is measured."""
         return Shocks(
-            self.shocks.get("company", 0.1), self.shocks.get("team", 0.1), self.shocks.get("inflation", 1.0),
-            self.n_origins,
-        )  # fmt: skip
+            company=self.shocks.get("company", 0.1),
+            team=self.shocks.get("team", 0.1),
+            inflation=self.shocks.get("inflation", 1.0),
+            blend=self.shocks.get("blend", 0.5),
+            n_origins=self.n_origins,
+        )
 
 
 class Inputs(msgspec.Struct, kw_only=True):
@@ -52,6 +56,8 @@ class Inputs(msgspec.Struct, kw_only=True):
     team: NDArray[np.int64]
     team_names: list[str]
     deals: OpenDeals
+    age_weeks: NDArray[np.float64]
+    """(deals,) since each open deal was created."""
     history: Deals
     since: NDArray[np.float64]
     owner_of: NDArray[np.int64]
@@ -92,7 +98,7 @@ async def evidence(database: Database, models: Path) -> Evidence:
 
 _OPEN = """
 SELECT t.id, t.owner_id, t.territory_id, coalesce(t.amount_home, t.amount)::float8 AS amount, t.probability,
-       t.close_date, s.as_of, s.tier, s.model_version, s.won_by_week,
+       t.close_date, t.created_at, s.as_of, s.tier, s.model_version, s.won_by_week,
        s.amount_p10::float8 AS p10, s.amount_p50::float8 AS p50, s.amount_p90::float8 AS p90
 FROM {source} t {scores}
 WHERE t.status = 'open' AND t.deleted_at IS NULL AND {seen} ORDER BY t.id"""
@@ -163,6 +169,7 @@ async def gather(
         team=team,
         team_names=team_names,
         deals=_open_deals(open_rows, place, now),
+        age_weeks=np.array([(now - row["created_at"]).total_seconds() / 604_800 for row in open_rows], float),
         history=past_deals,
         since=since,
         owner_of=owner_of,
@@ -242,17 +249,12 @@ def _pace_frame(
     owner_of = np.array([owners.index(owner) for owner, _ in leaves], np.int64)
     counts = np.bincount(history.leaf, minlength=len(leaves)).astype(float)
     totals = np.bincount(owner_of, weights=counts, minlength=len(owners))
-    since = np.full(len(owners), np.nan)
-    recent = np.zeros(len(owners), bool)
-    for owner, created in zip(owner_of[history.leaf], history.created, strict=True):
-        since[owner] = np.fmin(since[owner], created)
-        recent[owner] |= created > days(now) - 182
-    for index, owner in enumerate(owners):
-        start = started.get(owner)
-        if tree.people[owner].sells and start is not None and not recent[index]:
-            since[index] = np.fmin(since[index], float((start - EPOCH.date()).days))
-        if not tree.people[owner].sells or (not recent[index] and start is None):
-            since[index] = np.nan
+    starts = [started.get(owner) for owner in owners]
+    first_days = np.array(
+        [np.nan if day is None else float((day - EPOCH.date()).days) for day in starts], float
+    )
+    sells = np.array([tree.people[owner].sells for owner in owners], bool)
+    since = selling_since(owner_of[history.leaf], history.created, first_days, sells, days(now))
     share = np.where(totals[owner_of] > 0, counts / np.maximum(totals[owner_of], 1), 0.0)
     for index, (owner, territory) in enumerate(leaves):
         if totals[owners.index(owner)] == 0 and territory is None:

@@ -5,6 +5,7 @@ hierarchy sums the leaves below it, draw by draw, so children add up to their pa
 """
 
 import asyncio
+import dataclasses
 import zlib
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -15,7 +16,7 @@ import msgspec
 import numpy as np
 
 from ml import forecast
-from ml.arrivals import Ahead, Arrivals, Deals
+from ml.arrivals import Ahead, Arrivals
 from ml.forecast import DRAWS, LEAST_ORIGINS, Draws, NewBusiness
 from service import calendar, nodes
 from service.access import SYSTEM
@@ -28,26 +29,27 @@ from service.ledger import record
 from service.nodes import Node, Tree
 from service.worker import Handler
 
+FEW_WON = 20
+"""So many won deals give the past's rate by age half of its weight."""
 NOTEWORTHY = 0.01
 """A run is news when the company's mean moved by this share."""
 
 # --- drawing -----------------------------------------------------------------------------------------------------
 
 
-def new_business(inputs: Inputs) -> NewBusiness | None:
-    """What each leaf will create and win, by the champion of `arrivals`, or by one learned here from the same past."""
-    if not len(inputs.ends) or not len(inputs.leaves):
-        return None
-    now, history = days(inputs.now), inputs.history
+def arrivals_of(inputs: Inputs) -> Arrivals:
+    """The champion of `arrivals`, its teams numbered as here, or a model learned here from the same past."""
     known = inputs.evidence.model
-    model = known.for_teams(inputs.team_names) if known else Arrivals().fit(history, now)
+    return known.for_teams(inputs.team_names) if known else Arrivals().fit(inputs.history, days(inputs.now))
+
+
+def new_business(inputs: Inputs, model: Arrivals) -> NewBusiness:
+    """What each leaf will create from now on and win by each point of time."""
+    now, history = days(inputs.now), inputs.history
     owners = int(inputs.owner_of.max()) + 1
     team = np.zeros(owners, np.int64)
     team[inputs.owner_of] = inputs.team
-    by_owner = Deals(
-        inputs.owner_of[history.leaf], history.team, history.created, history.closed, history.won, history.amount,
-        history.week_created,
-    )  # fmt: skip
+    by_owner = dataclasses.replace(history, leaf=inputs.owner_of[history.leaf])
     pace, certainty = model.pace(by_owner, now, inputs.since, team)
     ahead, skill = Ahead(inputs.ends, inputs.week), model.skill(by_owner, now, owners)
     business = model.expected(pace, certainty, team, ahead, skill)
@@ -57,14 +59,21 @@ def new_business(inputs: Inputs) -> NewBusiness | None:
 
 def draw(period: Period, inputs: Inputs) -> Draws:
     """The run's draws; the same inputs give the same draws."""
-    if not len(inputs.ends):
+    if not len(inputs.ends) or not inputs.leaves:
         nothing = np.zeros((len(inputs.leaves), 1, DRAWS), np.int64)
         return Draws(nothing, nothing)
+    model, shocks = arrivals_of(inputs), inputs.evidence.sizes()
+    trust = model.n_won_ / (model.n_won_ + FEW_WON)
+    by_age = model.won_by_age(inputs.age_weeks, Ahead(inputs.ends, inputs.week))
     drawn = forecast.draw_leaves(
-        inputs.deals, new_business(inputs), inputs.team, inputs.ends, inputs.evidence.sizes(),
+        forecast.levelled(inputs.deals, by_age, float(inputs.ends[-1]), shocks.blend * trust),
+        new_business(inputs, model),
+        inputs.team,
+        inputs.ends,
+        shocks,
         seed=zlib.crc32(period.key.encode()),
         streams=[zlib.crc32(f"{owner}:{territory}".encode()) for owner, territory in inputs.leaves],
-    )  # fmt: skip
+    )
     return drawn.since_first() if inputs.is_ahead else drawn
 
 

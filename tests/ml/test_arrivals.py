@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from ml.arrivals import GRID, WEEKS_OF_PERIOD, Ahead, Arrivals, Deals, week_of_quarter
+from ml.arrivals import GRID, WEEKS_OF_PERIOD, Ahead, Arrivals, Deals, selling_since, week_of_quarter
 from ml.estimator import load
 
 NOW = 910.0
@@ -69,6 +69,14 @@ def test_who_sells_nothing_creates_nothing(model: Arrivals) -> None:
     assert pace[0] > 0
 
 
+def test_since_when_somebody_sells() -> None:
+    owner, created = np.array([0, 0, 1]), np.array([100.0, 900.0, 200.0])
+    started = np.array([50.0, np.nan, 880.0, np.nan, 10.0])
+    sells = np.array([True, True, True, True, False])
+    since = selling_since(owner, created, started, sells, NOW)
+    np.testing.assert_array_equal(since, [100.0, np.nan, 880.0, np.nan, np.nan])
+
+
 def test_a_new_colleague_starts_at_the_pace_of_the_team(model: Arrivals) -> None:
     deals = planted(1)
     pace, _ = model.pace(deals, NOW, np.array([0.0, 0.0, 0.0, 0.0, NOW]), np.array([0, 0, 1, 1, 1]))
@@ -80,6 +88,14 @@ def test_wins_of_deals_yet_to_be_created_follow_the_planted_odds() -> None:
         Arrivals().fit(planted(seed), NOW).wins_per_pace(Ahead(np.array([91.0]), 0.0))[0] for seed in range(6)
     ]
     assert np.mean(got) == pytest.approx(truth(13), rel=0.12)
+
+
+def test_open_deals_of_an_age_are_won_by_the_planted_odds() -> None:
+    ahead, ages = Ahead(np.array([91.0]), 0.0), np.array([0.0, 5.0, 20.0])
+    got = [Arrivals().fit(planted(seed), NOW).won_by_age(ages, ahead) for seed in range(6)]
+    expected = WIN / (WIN + LOSS) * (1 - (1 - WIN - LOSS) ** 13)
+    assert np.mean(got, axis=0) == pytest.approx(np.full(3, expected), rel=0.2)
+    assert Arrivals().fit(planted(1), NOW).won_by_age(ages, Ahead(np.array([0.0]), 0.0)).sum() == 0
 
 
 def test_open_deals_are_censored_not_lost() -> None:

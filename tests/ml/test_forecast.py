@@ -1,5 +1,7 @@
 """Forecasts that add up, repeat themselves, and hold as often as they claim, on companies whose truth is planted."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -146,6 +148,26 @@ def test_new_business_brings_what_its_rates_say() -> None:
         business(3.0), TEAM, [91.0], Shocks(0.2, 0.1), draws=20_000,
     )  # fmt: skip
     assert draws.created.mean() / 100 == pytest.approx(3.0 * np.trapezoid(GRID, dx=1 / 20), rel=0.03)
+
+
+@pytest.mark.parametrize("blend", [0.0, 0.5, 1.0])
+def test_a_model_that_promises_too_much_is_brought_to_the_level_of_the_past(blend: float) -> None:
+    final = np.linspace(0.2, 0.9, 60)
+    deals = OpenDeals(np.zeros(60, int), curves(final), np.full((60, 3), 100.0))
+    moved = forecast.levelled(deals, final / 2, 91.0, blend)
+    draws = forecast.draw_leaves(moved, None, [0], [91.0], Shocks(0.1, 0.0), draws=20_000)
+    assert draws.total[0].mean() / 10_000 == pytest.approx(final.sum() * (1 - blend / 2), rel=0.02)
+
+
+def test_the_blend_that_would_have_missed_least_is_found() -> None:
+    past = company(2, 8, 0.05, 0.05)
+    honest = [replace(one, by_age=one.deals.won_by[:, -1] / 3) for one in past]
+    boastful = [
+        replace(one, by_age=one.deals.won_by[:, -1], deals=replace(one.deals, won_by=one.deals.won_by / 3))
+        for one in past
+    ]
+    assert forecast.best_blend(honest, 8 * 91) <= 0.25
+    assert forecast.best_blend(boastful, 8 * 91) >= 0.75
 
 
 def test_an_empty_company_forecasts_nothing() -> None:
