@@ -35,6 +35,8 @@ NO_SCORE = (
     "it needs closed deals to learn from."
 )
 SIMILAR = 5
+TIMELINE_FIRST = 14
+"""Entries that are shown at once; the earlier ones unfold."""
 NO_SIMILAR = "There is none to compare with yet: deals appear here once some are won or lost."
 
 
@@ -92,6 +94,7 @@ async def _view(visit: Visit, deal: Row) -> Row:
     return _score_view(deal, score.result(), past.result(), visit) | {
         "deal": deal, "stages": path, "stage_now": next(each for each in path if each["key"] == deal["stage"]),
         "actions": actions.result() if deal["status"] == "open" else [], "timeline": items, "timeline_more": more,
+        "timeline_first": TIMELINE_FIRST,
         "stakeholders": sides.result(), "battle_cards": cards.result(), "competitors": rivals.result(),
     }  # fmt: skip
 

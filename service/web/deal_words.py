@@ -106,7 +106,8 @@ def _chance(value: Any, say: Words) -> str:
 def _range(low: Any, high: Any, say: Words) -> str:
     if low is None or high is None:
         return "–"
-    return f"{say.money(low, compact=True)} to {say.money(high, compact=True)}"
+    ends = [say.money(end, compact=True) for end in (low, high)]
+    return ends[0] if ends[0] == ends[1] else " to ".join(ends)
 
 
 def evidence(score: Row, say: Words) -> str:
@@ -147,7 +148,7 @@ def _activity(row: Row, say: Words) -> Row:
     text = f"{label}: {row['subject']}" if row["subject"] else label
     facts = [row["owner_name"]]
     if row["direction"] == "inbound":
-        facts.append("they began")
+        facts.append("from them")
     if row["status"] not in (None, "completed"):
         facts.append(plain(row["status"]).lower())
     elif row["outcome"]:
