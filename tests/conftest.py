@@ -1,4 +1,4 @@
-"""What all tests share: servers of the session, a migrated database of the module, the application, and people in it."""
+"""What all tests share: servers of the session, a migrated database of the module, the application, and people."""
 
 import os
 from collections.abc import AsyncIterator, Iterator
@@ -37,6 +37,14 @@ __all__ = [  # known to pytest by being here
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Where there is no browser its tests are skipped visibly; in CI that is a failure."""
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    skipped = reporter.stats.get("skipped", []) if reporter else []
+    if os.environ.get("CI") and session.exitstatus == 0 and any("Chromium" in str(report.longrepr) for report in skipped):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
 @pytest.fixture(scope="session")

@@ -174,9 +174,12 @@ def product(
     running.stop()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
-    """Debian's Chromium. Without one the tests of pages in a browser are skipped, visibly."""
+    """Debian's Chromium. Without one the tests of pages in a browser are skipped, visibly.
+
+    Of the module, not of the session: while it is open its event loop is the thread's, and no other test gets one.
+    """
     if CHROMIUM is None:
         pytest.skip("there is no Chromium on this machine: apt-get install chromium")  # nothing to drive
     with sync_playwright() as playwright:
