@@ -1,6 +1,6 @@
 """Every job of the product: type → handler."""
 
-from service import forecasting, schedule, scoring, store, webhooks
+from service import forecasting, indexing, schedule, scoring, store, webhooks
 from service.settings import Settings
 from service.worker import Handler
 
@@ -12,5 +12,6 @@ def handlers(settings: Settings) -> dict[str, Handler]:
         **store.handlers(settings),
         **scoring.handlers(settings),
         **forecasting.handlers(settings.home / "models"),
+        **indexing.handlers(),
         **webhooks.handlers(settings),
     }
