@@ -26,6 +26,8 @@ COMMANDS: dict[str, str] = {
     "demo": "imports",
     "undo": "imports",
     "notebook": "notebook",
+    "forecast": "forecast",
+    "league": "forecast",
 }
 """Command → the module of `service.commands` whose `commands` hold it."""
 

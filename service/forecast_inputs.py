@@ -1,5 +1,6 @@
 """What a forecast is drawn from: open deals with their curves, the past for the pace of new ones, what is closed."""
 
+import asyncio
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from features.facts import instant
+from features.reading import Spine, facts_of, loader, read_calendar, values
 from ml import forecast
 from ml.arrivals import Arrivals, Deals, selling_since, week_of_quarter
 from ml.forecast import OpenDeals, Shocks
@@ -18,12 +21,15 @@ from service.access import SYSTEM, visible
 from service.calendar import Company, Period
 from service.db import Database, Params
 from service.nodes import Leaf, Tree
+from service.voices import Voice
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MOST_POINTS = 14
 FALLBACK_WEEKS = 26
 """Over so many weeks the chance of a deal without a score is spread when it has no close date either."""
 HISTORY_DAYS = 3 * 365
+CHUNK = 1_000
+"""Deals whose curves are computed at a time."""
 
 
 class Evidence(msgspec.Struct, kw_only=True):
@@ -134,15 +140,25 @@ async def _select(database: Database, sql: str, *args: Any, then: bool = False, 
 
 
 async def gather(
-    database: Database, period: Period, now: datetime, evidence: Evidence, *, then: bool = False
+    database: Database,
+    period: Period,
+    now: datetime,
+    evidence: Evidence,
+    *,
+    then: bool = False,
+    voice: Voice | None = None,
 ) -> Inputs:
     """Reads open deals with their curves, past deals for the pace of new ones, and what is closed.
 
-    With `then` everything is as it was known at `now`: a deal's curve is its newest score of that time.
+    With `then` everything is as it was known at `now`: a deal's curve is its newest score of that time, or what the
+    model of today (`voice`) says of it on what was known then.
     """
     company = await calendar.company(database)
     if then:
-        open_rows = await _select(database, _OPEN, now, then=True, scores=_SCORES_THEN)
+        found = await _select(database, _OPEN, now, then=True, scores=_SCORES_THEN)
+        open_rows = [dict(row) for row in found]
+        if voice is not None:
+            await _score_then(database, voice, [row for row in open_rows if not row["won_by_week"]], now)
     else:
         open_rows = await _select(database, _OPEN, scores=_SCORES_NOW)
     past = await _select(database, _HISTORY, now, HISTORY_DAYS, then=then)
@@ -182,6 +198,21 @@ async def gather(
         model_version=scored["model_version"] if scored else None,
         evidence=evidence,
     )
+
+
+async def _score_then(database: Database, voice: Voice, rows: list[dict[str, Any]], now: datetime) -> None:
+    """Fills in the curves of deals that had no score yet, from their features as of then."""
+    entities = voice.feature_set.entities
+    load = loader(database.fetch, await read_calendar(database.fetch))
+    for start in range(0, len(rows), CHUNK):
+        part = rows[start : start + CHUNK]
+        at = np.full(len(part), instant(now))
+        spine = Spine([str(row["id"]) for row in part], at, at)
+        facts = await facts_of(load, entities, entities[voice.feature_set.entity], spine)
+        columns = await values(load, voice.feature_set, spine, facts)
+        curves = await asyncio.to_thread(voice.won_by_week, columns, facts)
+        for row, curve in zip(part, curves, strict=True):
+            row.update(won_by_week=curve.tolist(), as_of=now, tier=voice.tier, model_version=voice.version)
 
 
 def _ends(period: Period, now: datetime, company: Company) -> tuple[NDArray[np.float64], bool]:

@@ -27,8 +27,11 @@ from service.ids import new_id
 from service.jobs import Job, enqueue
 from service.ledger import record
 from service.nodes import Node, Tree
+from service.settings import Settings
+from service.voices import voices_of
 from service.worker import Handler
 
+HINDSIGHT = "Deals without a score of that time are judged by a model that learned until {day}; the league is not."
 FEW_WON = 20
 """So many won deals give the past's rate by age half of its weight."""
 NOTEWORTHY = 0.01
@@ -115,14 +118,20 @@ async def refresh(database: Database, models: Path, period: Period) -> UUID:
     return await _store(database, period, inputs, draws, curves)
 
 
-async def as_known(database: Database, models: Path, period: Period, as_of: datetime) -> tuple[Inputs, Draws]:
-    """A run as it would have been drawn at `as_of`, with what was known then; nothing is stored.
+async def as_known(
+    database: Database, settings: Settings, period: Period, as_of: datetime
+) -> tuple[Inputs, Draws, str | None]:
+    """A run as it would have been drawn at `as_of`, with what was known then, and a word on its hindsight.
 
-    Pace and amounts of new business are learned from that past; only the size of the shocks is today's.
+    Nothing is stored. Pace and amounts of new business are learned from that past; the size of the shocks is today's,
+    and so is the model of deals that were not scored yet.
     """
-    proof = msgspec.structs.replace(await evidence(database, models), model=None)
-    inputs = await gather(database, period, as_of, proof, then=True)
-    return inputs, await asyncio.to_thread(draw, period, inputs)
+    proof = msgspec.structs.replace(await evidence(database, settings.home / "models"), model=None)
+    voice = await voices_of(database, settings).voice("win", "deal_win", as_of)
+    inputs = await gather(database, period, as_of, proof, then=True, voice=voice)
+    trained = voice.bundle.manifest.training_as_of if voice.bundle else as_of
+    note = HINDSIGHT.format(day=trained.date()) if trained > as_of else None
+    return inputs, await asyncio.to_thread(draw, period, inputs), note
 
 
 def _draw_all(period: Period, inputs: Inputs, tree: Tree) -> tuple[Draws, dict[str, list[list[int]]]]:

@@ -101,10 +101,11 @@ class Tree(msgspec.Struct, kw_only=True):
     def check(self, actor: Actor, node: Node) -> None:
         """Raises `NotFound` for what does not exist, and for what this actor may not see."""
         exists = node == COMPANY or self._record(node) is not None
-        if not exists or not self._shows(actor, node):
+        if not exists or not self.shows(actor, node):
             raise NotFound(f"There is no {node.type} of this id.")
 
-    def _shows(self, actor: Actor, node: Node) -> bool:
+    def shows(self, actor: Actor, node: Node) -> bool:
+        """Whether the actor may see the node's figures."""
         if actor.sees_all:
             return True
         if node.type == "user":

@@ -2,7 +2,6 @@
 
 from datetime import UTC, datetime
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 from service import calendar, forecasting, nodes
@@ -11,6 +10,7 @@ from service.calendar import Period
 from service.db import Database, Params, Tx
 from service.figures import CENT, Figures, Run, Sums, finished_run, latest_run, run_of, sums_by_leaf
 from service.nodes import Kind, Leaf, Node
+from service.settings import Settings
 
 
 async def quotas_of(database: Database | Tx, actor: Actor, period: Period) -> dict[Node, Decimal]:
@@ -81,16 +81,22 @@ async def judgements(
 
 
 async def run_for(
-    database: Database, models: Path, period: Period, sums: dict[Leaf, Sums], now: datetime, *, is_past: bool
+    database: Database,
+    settings: Settings,
+    period: Period,
+    sums: dict[Leaf, Sums],
+    now: datetime,
+    *,
+    is_past: bool,
 ) -> Run:
     """The stored run; none for a period that is over, and one drawn on the spot where none is stored."""
     if period.end_date < (await calendar.company(database)).today(now):
         return finished_run(sums, now)
     if is_past:
-        return run_of(*await forecasting.as_known(database, models, period, now))
+        return run_of(*await forecasting.as_known(database, settings, period, now))
     run = await latest_run(database, period.key)
     if run is None:
-        await forecasting.refresh(database, models, period)
+        await forecasting.refresh(database, settings.home / "models", period)
         run = await latest_run(database, period.key)
     assert run is not None
     return run
@@ -98,7 +104,7 @@ async def run_for(
 
 async def read(
     database: Database,
-    models: Path,
+    settings: Settings,
     actor: Actor,
     key: str | None,
     node: Node | None,
@@ -111,7 +117,7 @@ async def read(
     node = node or tree.default(actor)
     tree.check(actor, node)
     sums = await sums_by_leaf(database, actor, period, as_of)
-    run = await run_for(database, models, period, sums, now, is_past=as_of is not None)
+    run = await run_for(database, settings, period, sums, now, is_past=as_of is not None)
     submissions, overrides, versions = await judgements(database, period.key, as_of)
     found = Figures(
         tree=tree,

@@ -98,6 +98,16 @@ class Voice:
                 chance[known] = self.bundle.estimator.win_probability(*self._asked(columns, facts, known))
         return chance
 
+    def won_by_week(self, columns: dict[str, Array], facts: Facts) -> Array:
+        """The chances of deals to be won by the end of week 1, 2, … alone, without reasons."""
+        won = self._deals().say(columns).won
+        if self.bundle is not None:
+            known = np.isin(facts["stage"], self.bundle.estimator.stages)
+            if known.any():
+                asked = self._asked(columns, facts, known)
+                won[known] = self.bundle.estimator.curves(*asked).won[:, : won.shape[1]]
+        return won
+
     def _asked(self, columns: dict[str, Array], facts: Facts, rows: Array) -> tuple[Frame, Array, Array]:
         """What the champion is asked about: features, stage and instant (days since 1970) of these rows."""
         assert self.bundle is not None

@@ -1,6 +1,7 @@
 """Every job of the product: type → handler."""
 
 from service import forecasting, indexing, schedule, scoring, store, webhooks
+from service.domains import league
 from service.settings import Settings
 from service.worker import Handler
 
@@ -12,6 +13,7 @@ def handlers(settings: Settings) -> dict[str, Handler]:
         **store.handlers(settings),
         **scoring.handlers(settings),
         **forecasting.handlers(settings.home / "models"),
+        **league.handlers(settings),
         **indexing.handlers(),
         **webhooks.handlers(settings),
     }

@@ -286,7 +286,7 @@ async def one(
     require(actor, "forecasts", "read")
     asked = Node.parse(node) if node else None
     instant = instant_of(as_of, datetime.now(UTC))
-    found, meant = await outlook.read(database, settings.home / "models", actor, period, asked, instant)
+    found, meant = await outlook.read(database, settings, actor, period, asked, instant)
     return answer(found.answer(meant), headers={"ETag": etag(found.versions.get(meant, 0))})
 
 

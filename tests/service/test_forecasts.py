@@ -10,8 +10,11 @@ from litestar import Litestar
 from litestar.testing import AsyncTestClient
 
 from ml.forecast import DRAWS
-from service import calendar
+from service import calendar, figures, forecast_inputs, forecasting, outlook
+from service.access import SYSTEM
 from service.db import Database
+from service.domains import league
+from service.settings import Settings
 from service.worker import Worker
 from tests.conftest import People, Person
 
@@ -325,3 +328,77 @@ async def _lock(database: Database) -> None:
 
 async def test_dates_of_the_fixture_are_of_this_quarter(period: calendar.Period) -> None:
     assert period.start_date <= date.today() <= period.end_date  # noqa: DTZ011  # the tests' company lives in UTC
+
+
+LEAGUE_ROWS = [
+    {
+        "period": f"2025Q{quarter}", "node_type": "company", "node_id": None, "method": method, "days_before": 30,
+        "as_of": "2025-01-01T00:00:00+00:00", "forecast": said, "low": low, "high": high, "actual": 100.0,
+    }
+    for quarter in (1, 2)
+    for method, said, low, high in (("ai", 90.0, 80.0, 110.0), ("last_period", 150.0, None, None))
+]  # fmt: skip
+
+
+async def test_the_league_sums_up_past_forecasts(client: Client, people: People, database: Database) -> None:
+    empty = await client.get("/forecasts/league", headers=people.ops.headers)
+    assert empty.json()["items"] == []
+    assert "sales league" in empty.json()["reason"]
+    await league.keep(database, LEAGUE_ROWS)
+    await league.keep(database, LEAGUE_ROWS)
+    found = (await client.get("/forecasts/league", headers=people.data.headers)).json()
+    assert found["periods"] == ["2025Q1", "2025Q2"]
+    ai, last = found["items"]
+    assert (ai["method"], ai["ape"], ai["bias"], ai["coverage"], ai["n"]) == ("ai", 0.1, -0.1, 1.0, 2)
+    assert (last["method"], last["ape"], last["coverage"], last["interval_score"]) == (
+        "last_period",
+        0.5,
+        None,
+        None,
+    )
+    assert Decimal(ai["interval_score"]) == 30
+
+
+async def test_the_league_is_not_for_reps_and_a_manager_sees_their_teams_alone(
+    client: Client, people: People, database: Database
+) -> None:
+    await league.keep(database, LEAGUE_ROWS)
+    assert (await client.get("/forecasts/league", headers=people.rep.headers)).status_code == 403
+    seen_by_manager = (await client.get("/forecasts/league", headers=people.manager.headers)).json()
+    assert seen_by_manager["items"] == []
+
+
+async def test_a_run_drawn_again_from_the_same_is_the_same(
+    database: Database, period: calendar.Period, deals: dict[str, Any]
+) -> None:
+    now = datetime.now(UTC)
+    inputs = await forecast_inputs.gather(database, period, now, forecast_inputs.Evidence())
+    first, second = forecasting.draw(period, inputs), forecasting.draw(period, inputs)
+    np.testing.assert_array_equal(first.total, second.total)
+
+
+async def test_bands_appear_once_past_forecasts_stand_behind_them(
+    client: Client,
+    people: People,
+    database: Database,
+    period: calendar.Period,
+    deals: dict[str, Any],
+    settings: Settings,
+) -> None:
+    now = datetime.now(UTC)
+    proof = forecast_inputs.Evidence(
+        n_origins=9, n_periods=3, coverage={"company": 0.8, "team": 0.75, "person": 0.7},
+        interval_score={"company": 1000.0, "team": 500.0, "person": 300.0},
+    )  # fmt: skip
+    inputs = await forecast_inputs.gather(database, period, now, proof)
+    run = figures.run_of(inputs, forecasting.draw(period, inputs))
+    found, root = await outlook.read(database, settings, SYSTEM, None, None, None)
+    found.run = run
+    node = found.answer(root)
+    ai = node["ai"]
+    assert ai["p10"] <= ai["p50"] <= ai["p90"]
+    assert (ai["interval_coverage"], ai["interval_score"], ai["reason"]) == (0.8, Decimal("1000.00"), None)
+    person = next(child for team in node["children"] for child in [team] if child["node"]["type"] == "user")
+    assert person["ai"]["interval_coverage"] == 0.7
+    widths = [child["ai"]["p90"] - child["ai"]["p10"] for child in node["children"]]
+    assert ai["p90"] - ai["p10"] <= sum(widths)
