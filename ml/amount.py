@@ -1,8 +1,8 @@
 """What a deal is worth if it is won: quantiles of final / current amount, from the deals that were.
 
-Every deal has its cell (for instance the segment); the cell's own ratios count fully, and beside them stands the pooled
-sample with the weight of a few deals, so small cells lean on all. The trees learn the three quantiles from features.
-Quantiles never cross.
+Every deal has its cell (for instance the segment); the cell's own ratios count fully, and beside them stands the
+pooled sample with the weight of a few deals, so small cells lean on all. The trees learn the three quantiles from
+features. Quantiles never cross.
 """
 
 from dataclasses import dataclass, field
@@ -24,8 +24,9 @@ FEWEST = 300
 
 @dataclass(eq=False)
 class AmountModel(Estimator):
-    """P10, P50 and P90 of final / current amount given a win. `by`: the column of the cells; `weight`: how many deals the
-    pooled sample is worth in a cell. Tiers: `baseline` and `gbm` (which needs 300 wins and falls back below)."""
+    """P10, P50 and P90 of final / current amount given a win. `by`: the column of the cells; `weight`: how many
+    deals the pooled sample is worth in a cell. Tiers: `baseline` and `gbm` (which needs 300 wins and falls back
+    below)."""
 
     tier: str = "baseline"
     by: str | None = None

@@ -1,7 +1,8 @@
 """Making chances honest on rows that the model has not seen.
 
 A calibration is a line in log odds, p' = sigmoid(slope · logit p + shift) (Platt 1999; Cox 1958 for the reading of the
-two numbers), drawn towards "change nothing" so that few rows change little. Never fit it on rows the model learned from.
+two numbers), drawn towards "change nothing" so that few rows change little. Never fit it on rows the model learned
+from.
 """
 
 from collections.abc import Callable
@@ -38,12 +39,15 @@ class Calibration(Estimator):
 
         return self._minimised(loss, len(chance))
 
-    def fit_censored(self, final: Floats, won_by: Floats, lost_by: Floats, fate: Floats, weight: float = 1.0) -> Self:
+    def fit_censored(
+        self, final: Floats, won_by: Floats, lost_by: Floats, fate: Floats, weight: float = 1.0
+    ) -> Self:
         """Learn from deals of which some are still open.
 
-        `final` is the chance to win at last, `won_by` and `lost_by` those until the look-back (all before calibration);
-        `fate` is 1 won by then, 0 lost by then, NaN open. The times of wins and losses are left as they are, the split
-        between them moves: P(won by t) = won_by · p' / p, P(lost by t) = lost_by · (1 - p') / (1 - p).
+        `final` is the chance to win at last, `won_by` and `lost_by` those until the look-back (all before
+        calibration); `fate` is 1 won by then, 0 lost by then, NaN open. The times of wins and losses are left as
+        they are, the split between them moves: P(won by t) = won_by · p' / p, P(lost by t) =
+        lost_by · (1 - p') / (1 - p).
         """
         margin = logit(final)
         soon_won, soon_lost = won_by / final, lost_by / (1 - final)

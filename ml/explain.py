@@ -1,10 +1,11 @@
 """Why a chance is what it is: a base value and one effect for each group of features, which add up to it exactly.
 
-Between a row's baseline (the average deal of its stage) and the row itself runs a straight line in log odds. Along it the
-derivative of the shown chance is integrated by Gauss-Legendre and booked to the feature that moves the odds: the
-Aumann-Shapley value (Aumann & Shapley 1974; "integrated gradients", Sundararajan et al. 2017), taken through the
-roll-forward and the calibration. Where odds come from trees, what moves them are exact tree SHAP values, so the two rules
-are chained. What quadrature and clipping leave over (far below a hundredth) is spread in proportion to the effects.
+Between a row's baseline (the average deal of its stage) and the row itself runs a straight line in log odds. Along
+it the derivative of the shown chance is integrated by Gauss-Legendre and booked to the feature that moves the odds:
+the Aumann-Shapley value (Aumann & Shapley 1974; "integrated gradients", Sundararajan et al. 2017), taken through the
+roll-forward and the calibration. Where odds come from trees, what moves them are exact tree SHAP values, so the two
+rules are chained. What quadrature and clipping leave over (far below a hundredth) is spread in proportion to the
+effects.
 """
 
 from collections.abc import Mapping, Sequence
@@ -31,8 +32,8 @@ NODES = 3
 
 @dataclass(frozen=True)
 class Places:
-    """Where effects are booked: the reason of each standing column, those of each group of the clock, how many there are.
-    What columns of the clock do together is split evenly between them."""
+    """Where effects are booked: the reason of each standing column, those of each group of the clock, how many there
+    are. What columns of the clock do together is split evenly between them."""
 
     standing: list[int]
     moving: list[list[int]]
@@ -55,8 +56,9 @@ def explain(
 ) -> Explanation:
     """Why each deal's chance to win at last is what it is.
 
-    `groups` maps a reason to its columns; the column `stage` stands for the stage itself. Columns in no group are summed
-    under `other`, which is always there. The base value is one for all deals: the mean over stages of their average deal.
+    `groups` maps a reason to its columns; the column `stage` stands for the stage itself. Columns in no group are
+    summed under `other`, which is always there. The base value is one for all deals: the mean over stages of their
+    average deal.
     """
     names = (*groups, OTHER)
     place = {column: j for j, (name, columns) in enumerate(groups.items()) for column in columns}
@@ -92,9 +94,7 @@ def stage_bases(model: WinModel) -> tuple[float, Floats]:
     return float(model.roller_.odds_.mix_ @ chances), chances
 
 
-def _block(
-    model: WinModel, frame: Frame, stage: Ints, at: Floats, where: Places
-) -> tuple[Floats, Floats]:
+def _block(model: WinModel, frame: Frame, stage: Ints, at: Floats, where: Places) -> tuple[Floats, Floats]:
     start = model.roller_.average(stage, model.weeks)
     ((_, goal),) = model.roller_.blocks(frame, stage, at, model.weeks, size=max(len(frame), 1))
     points, weights = np.polynomial.legendre.leggauss(NODES)
@@ -133,7 +133,9 @@ def _booked(
     effects = np.zeros((len(frame), where.size))
     worth = np.einsum("nksc,nks->nsc", shared, model.roller_.strength(stage, model.weeks))
     for other in range(len(model.stages)):
-        terms = model.roller_.odds_.standing_terms(frame, other) - model.roller_.odds_.term_mean_[stage, other]
+        terms = (
+            model.roller_.odds_.standing_terms(frame, other) - model.roller_.odds_.term_mean_[stage, other]
+        )
         parts = np.einsum("njc,nc->nj", terms, worth[:, other])
         for j, place in enumerate(where.standing):
             effects[:, place] += parts[:, j]

@@ -1,8 +1,8 @@
 """Gradient boosted trees (LightGBM), deterministic, small, and additive where asked.
 
-`apart` names sets of columns that must not interact with others (but with `by`): then the margin is a sum of a function
-of all other columns and one function for each set, given `by`. The roll-forward of `win` needs that for columns that move
-by the clock. It is kept by LightGBM's interaction constraints.
+`apart` names sets of columns that must not interact with others (but with `by`): then the margin is a sum of a
+function of all other columns and one function for each set, given `by`. The roll-forward of `win` needs that for
+columns that move by the clock. It is kept by LightGBM's interaction constraints.
 """
 
 from dataclasses import dataclass, field
@@ -15,10 +15,18 @@ from ml.estimator import Classifier
 from ml.frame import Bools, Floats, Frame
 from ml.logistic import earlier
 
+FEWEST_ROUNDS = 60
+"""A shift of level in the newest rows stops training early, though trees still learn shapes: offsets mend the
+level."""
+
 
 @dataclass(eq=False)
 class Gbm(Classifier):
-    """Boosted trees on a binary outcome. Rounds are chosen on the newest fifth of the rows, then all rows are used."""
+    """Boosted trees on a binary outcome. Rounds are chosen on the newest fifth of the rows, then all rows are used.
+
+    The trees start from the mean rate, with four imagined rows of the chance `prior`: so a first row, or rows of one
+    outcome only, do not make anybody sure.
+    """
 
     tier = "gbm"
     by: str | None = None
@@ -28,6 +36,7 @@ class Gbm(Classifier):
     rate: float = 0.05
     rounds: int = 400
     fewest: int = 30
+    prior: float = 0.5
     chosen: int | None = None
     """Rounds that an earlier fit has chosen: then none are held back."""
     seed: int = 0
@@ -35,6 +44,7 @@ class Gbm(Classifier):
     columns_: tuple[str, ...] = field(init=False, repr=False)
     words_: dict[str, tuple[str, ...]] = field(init=False, repr=False)
     booster_: str = field(init=False, repr=False)
+    base_: float = field(init=False, repr=False)
     rounds_: int = field(init=False, repr=False)
 
     def fit(
@@ -44,28 +54,31 @@ class Gbm(Classifier):
         self.words_ = {name: frame.words[name] for name in self.columns_ if name in frame.words}
         matrix = frame.only(self.columns_, self.words_).values
         early = earlier(len(outcome), at)
+        self.base_ = start(outcome, weight, self.prior)
         self.rounds_ = self.chosen or self._chosen_rounds(matrix, outcome, early, weight)
-        booster = lightgbm.train(
-            self._options(len(outcome)), self._data(matrix, outcome, weight), self.rounds_
-        )
-        self.booster_ = booster.model_to_string()
+        self.booster_ = ""
+        if min(outcome.sum(), (1 - outcome).sum()) >= 1:
+            data = self._data(matrix, outcome, weight)
+            self.booster_ = lightgbm.train(self._options(len(outcome)), data, self.rounds_).model_to_string()
         self.__dict__.pop("_booster", None)
         return self
 
     def margin(self, frame: Frame) -> Floats:
-        return self._predicted(frame, raw_score=True)
+        return self.base_ + self._predicted(frame, 1, raw_score=True)[:, 0]
 
     def terms(self, frame: Frame) -> tuple[Floats, Floats]:
-        """The margin taken apart by exact tree SHAP (Lundberg et al. 2020): (base (n,), contributions (n, columns_))."""
-        parts = self._predicted(frame, pred_contrib=True).reshape(len(frame), -1)
-        return parts[:, -1], parts[:, :-1]
+        """The margin taken apart by exact tree SHAP (Lundberg et al. 2020): (base (n,), contributions (n,
+        columns_))."""
+        parts = self._predicted(frame, len(self.columns_) + 1, pred_contrib=True)
+        return self.base_ + parts[:, -1], parts[:, :-1]
 
-    def _predicted(self, frame: Frame, **options: Any) -> Floats:
-        if not len(frame):
-            return np.zeros(0)
+    def _predicted(self, frame: Frame, width: int, **options: Any) -> Floats:
+        """What the trees say, (n, width); nothing where there are no trees or no rows."""
+        if not self.booster_ or not len(frame):
+            return np.zeros((len(frame), width))
         matrix = frame.only(self.columns_, self.words_).values
         found = self._loaded().predict(matrix, num_threads=self.threads, **options)
-        return np.asarray(found, dtype=np.float64)
+        return np.asarray(found, dtype=np.float64).reshape(len(frame), width)
 
     def _loaded(self) -> Any:
         if "_booster" not in self.__dict__:
@@ -74,13 +87,19 @@ class Gbm(Classifier):
 
     def _chosen_rounds(self, matrix: Floats, outcome: Floats, early: Bools, weight: Floats | None) -> int:
         if early.all() or not 0 < outcome[~early].sum() < len(outcome[~early]):
-            return min(self.rounds, 50)
+            return FEWEST_ROUNDS
         train = self._data(matrix[early], outcome[early], None if weight is None else weight[early])
-        judge = lightgbm.Dataset(matrix[~early], outcome[~early], reference=train, params={"verbosity": -1})
+        judge = lightgbm.Dataset(
+            matrix[~early],
+            outcome[~early],
+            reference=train,
+            init_score=np.full(int((~early).sum()), self.base_),
+            params={"verbosity": -1},
+        )
         stop = lightgbm.early_stopping(40, verbose=False)
         options = self._options(int(early.sum()))
         tried = lightgbm.train(options, train, self.rounds, valid_sets=[judge], callbacks=[stop])
-        return max(int(tried.best_iteration), 5)
+        return max(int(tried.best_iteration), FEWEST_ROUNDS)
 
     def _data(self, matrix: Floats, outcome: Floats, weight: Floats | None) -> Any:
         categories = [j for j, name in enumerate(self.columns_) if name in self.words_]
@@ -88,6 +107,7 @@ class Gbm(Classifier):
             matrix,
             outcome,
             weight=weight,
+            init_score=np.full(len(outcome), self.base_),
             categorical_feature=categories,
             params={"verbosity": -1, "max_bin": 63},
         )
@@ -113,3 +133,10 @@ class Gbm(Classifier):
         taken = {j for group in apart for j in group}
         rest = [j for j in place.values() if j not in taken and j not in shared]
         return [group + shared for group in (rest, *apart) if group]
+
+
+def start(outcome: Floats, weight: Floats | None, prior: float) -> float:
+    """The log odds of the mean rate, with four imagined rows of the chance `prior`."""
+    worth = np.ones(len(outcome)) if weight is None else weight
+    hits, misses = float(worth @ outcome) + 4 * prior, float(worth @ (1 - outcome)) + 4 * (1 - prior)
+    return float(np.log(hits) - np.log(misses))

@@ -1,7 +1,8 @@
 """Whether a lead converts within 30, 60 and 90 days: one hazard for each interval, so longer never means less.
 
-P(convert within the first j intervals) = 1 - Π (1 - hazard of interval i). A lead that is put aside has not converted and
-stays in the count (the subdistribution of Fine & Gray 1999), so the chances are of all leads, not of those still alive.
+P(convert within the first j intervals) = 1 - Π (1 - hazard of interval i). A lead that is put aside has not converted
+and stays in the count (the subdistribution of Fine & Gray 1999), so the chances are of all leads, not of those still
+alive.
 
     model = LeadModel(tier="logistic").fit(panel)
     model.probabilities(frame)      # (n, 3), rising along each row

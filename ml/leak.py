@@ -76,7 +76,8 @@ def filled_at_close(filled_at: Mapping[str, Floats], closed_at: Floats, days: fl
             continue
         late = float(np.mean(instants[known] >= closed_at[known] - days))
         if late > LATE_SHARE:
-            reason = f"{name} got its value at the close or after it in {late:.0%} of closed deals, so it knows the outcome."
+            share = f"{late:.0%} of closed deals"
+            reason = f"{name} got its value at the close or after it in {share}, so it knows the outcome."
             found.append(Refusal(name, "availability", late, LATE_SHARE, reason))
     return found
 

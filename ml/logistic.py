@@ -1,9 +1,9 @@
 """Logistic regression that knows groups: one shared line, and by stage as much of its own as the data carry.
 
 Columns are unfolded into a basis before the fit: words into indicators, few whole numbers into indicators and a line,
-other numbers into a line with bends at quartiles; a missing value is its own indicator and otherwise stands at the mean.
-Lines are standardised, indicators are not: there the ridge is the precision of a random effect, so rare words stay small.
-The ridge is chosen on the newest fifth of the rows. Newton's method; no randomness at all.
+other numbers into a line with bends at quartiles; a missing value is its own indicator and otherwise stands at the
+mean. Lines are standardised, indicators are not: there the ridge is the precision of a random effect, so rare words
+stay small. The ridge is chosen on the newest fifth of the rows. Newton's method; no randomness at all.
 """
 
 from dataclasses import dataclass, field
@@ -16,6 +16,7 @@ from ml.frame import Bools, Floats, Frame
 
 RIDGES = (3.0, 30.0, 300.0)
 PULLS = (10.0, 100.0, 1000.0)
+INTERCEPT = 0.3
 FEWEST = 25
 """An indicator needs that many rows."""
 
@@ -24,14 +25,15 @@ FEWEST = 25
 class Logistic(Classifier):
     """Ridge logistic regression, by `by` (a category, for instance the stage) drawn towards the pooled fit.
 
-    `ridge`: how strongly coefficients of standardised columns are drawn to 0; None chooses. `monotone` maps a column to
-    +1 or -1: the chance never falls (rises) as it grows.
+    `ridge`: how strongly coefficients of standardised columns are drawn to 0; None chooses. `monotone` maps a column
+    to +1 or -1: the chance never falls (rises) as it grows. `prior`: the chance that a handful of rows lean on.
     """
 
     tier = "logistic"
     by: str | None = None
     ridge: float | None = None
     pull: float | None = None
+    prior: float = 0.5
     monotone: dict[str, int] = field(default_factory=dict)
     columns_: tuple[str, ...] = field(init=False, repr=False)
     words_: dict[str, tuple[str, ...]] = field(init=False, repr=False)
@@ -54,13 +56,17 @@ class Logistic(Classifier):
         matrix, group = self._matrix(frame), self._group(frame)
         signs, worth = self._signs(), np.ones(len(outcome)) if weight is None else weight
         self.ridge_, self.pull_ = self._strengths(matrix, group, outcome, at, signs, worth)
-        start, weights = np.zeros(matrix.shape[1]), self._weights(self.ridge_)
+        start, weights = self._start(matrix.shape[1]), self._weights(self.ridge_)
         self.pooled_ = newton(matrix, outcome, start, weights, signs, worth=worth)
         self.groups_ = self._by_group(matrix, group, outcome, self.pooled_, self.pull_, signs, worth)
         return self
 
     def margin(self, frame: Frame) -> Floats:
-        total: Floats = np.einsum("np,np->n", self._matrix(frame), self._coefficients(frame))
+        matrix, group = self._matrix(frame), self._group(frame)
+        total: Floats = matrix @ self.pooled_
+        for code in np.unique(group[np.isfinite(group)]):
+            if 0 <= code < len(self.groups_):
+                total[group == code] = matrix[group == code] @ self.groups_[int(code)]
         return total
 
     def terms(self, frame: Frame) -> tuple[Floats, Floats]:
@@ -72,6 +78,10 @@ class Logistic(Classifier):
         values = frame.only(self.columns_, self.words_).values
         blocks = [unfolded(values[:, j], basis) for j, basis in enumerate(self.basis_)]
         return np.hstack([np.ones((len(values), 1)), *blocks])
+
+    def _start(self, size: int) -> Floats:
+        """Coefficients before the first row: the prior chance, and nothing that changes it."""
+        return np.array([np.log(self.prior / (1 - self.prior)), *np.zeros(size - 1)])
 
     def _starts(self) -> list[int]:
         widths = [_width(basis) for basis in self.basis_]
@@ -86,7 +96,7 @@ class Logistic(Classifier):
         return np.array(signs)
 
     def _weights(self, ridge: float) -> Floats:
-        return np.array([1e-3, *np.full(sum(_width(basis) for basis in self.basis_), ridge)])
+        return np.array([INTERCEPT, *np.full(sum(_width(basis) for basis in self.basis_), ridge)])
 
     def _group(self, frame: Frame) -> Floats:
         if self.by is None:
@@ -142,10 +152,11 @@ class Logistic(Classifier):
             hit = outcome[mask]
             return float(-np.sum(hit * np.log(chance) + (1 - hit) * np.log1p(-chance)))
 
-        start, tried = np.zeros(matrix.shape[1]), []
+        start = centre = self._start(matrix.shape[1])
+        tried = []
         for ridge in [self.ridge] if self.ridge is not None else sorted(RIDGES, reverse=True):
             start = newton(
-                matrix[early], outcome[early], start, self._weights(ridge), signs, 0.0, worth[early]
+                matrix[early], outcome[early], start, self._weights(ridge), signs, centre, worth[early]
             )
             tried.append((loss(start, late), ridge, start))
         _, ridge, pooled = min(tried, key=lambda item: item[0])
@@ -174,13 +185,13 @@ def newton(
     start: Floats,
     weights: Floats,
     signs: Floats,
-    prior: Floats | float | None = None,
+    prior: Floats | None = None,
     worth: Floats | None = None,
     steps: int = 30,
 ) -> Floats:
-    """Minimise worth · log loss + Σ weights · (coefficient - prior)² / 2 from `start`, which is the prior unless one is given.
-    Where `signs` is not 0 a coefficient of the other sign is set to 0 and the rest fitted again."""
-    centre = start if prior is None else np.full(len(start), prior) if isinstance(prior, float) else prior
+    """Minimise worth · log loss + Σ weights · (coefficient - prior)² / 2 from `start`, which is the prior unless one
+    is given. Where `signs` is not 0 a coefficient of the other sign is set to 0 and the rest fitted again."""
+    centre = start if prior is None else prior
     free = np.ones(len(start), dtype=bool)
     worth = np.ones(len(outcome)) if worth is None else worth
     coefficients = start.copy()
@@ -205,12 +216,13 @@ def _newton(
     free: Bools,
     steps: int,
 ) -> Floats:
-    coefficients, used = start.copy(), matrix[:, free]
+    coefficients, used = start.copy(), matrix if free.all() else matrix[:, free]
     best = _objective(matrix, outcome, worth, coefficients, centre, weights)
     for _ in range(steps):
         chance = sigmoid(matrix @ coefficients)
         gradient = (matrix.T @ (worth * (chance - outcome)) + weights * (coefficients - centre))[free]
-        curvature = (used * (worth * chance * (1 - chance))[:, None]).T @ used + np.diag(weights[free])
+        scaled = used * np.sqrt(worth * chance * (1 - chance))[:, None]
+        curvature = scaled.T @ scaled + np.diag(weights[free])  # of one array: half the work
         step = np.linalg.solve(curvature, gradient)
         size = 1.0
         while True:
@@ -255,9 +267,7 @@ def unfolding(values: Floats, name: str, words: int, is_plain: bool) -> dict[str
     }
     levels, many = np.unique(known, return_counts=True)
     if not is_plain and 2 < len(levels) <= 16 and np.all(levels == np.round(levels)):
-        basis["levels"] = [
-            float(level) for level, count in zip(levels, many, strict=True) if count >= FEWEST
-        ]
+        basis["levels"] = [float(level) for level, count in zip(levels, many, strict=True) if count >= FEWEST]
     elif not is_plain and len(levels) > 2:
         bends = np.unique(np.quantile(known, [0.25, 0.5, 0.75, 0.9]))
         basis["bends"] = [float(bend) for bend in bends if low < bend < high]

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ml.estimator import logit, sigmoid
-from ml.frame import Bools, Floats, Ints
+from ml.frame import Floats, Ints
 
 DRAWS = 400
 BINS = 10
@@ -66,7 +66,7 @@ def ece(
     chance: Floats, outcome: Floats, group: Ints | None = None, *, bins: int = BINS, seed: int = 0
 ) -> Measure:
     """Expected calibration error over bins of equal size: mean |said - came|. Never negative, so noise alone makes it
-    positive: read it with n."""
+    positive: read it with n. Each draw adds noise of its own, so the interval is moved back by its mean excess."""
     index = _bins(chance, bins)
     columns = np.zeros((len(chance), bins))
     columns[np.arange(len(chance)), index] = outcome - chance
@@ -75,7 +75,7 @@ def ece(
         gaps: Floats = np.abs(sums).sum(axis=-1) / np.maximum(rows, 1e-12)
         return gaps
 
-    return _resampled(columns, group, error, seed)
+    return _resampled(columns, group, error, seed, is_biased=True)
 
 
 def auc(chance: Floats, outcome: Floats, group: Ints | None = None, *, seed: int = 0) -> Measure:
@@ -235,7 +235,11 @@ def _weights(group: Ints | None, n: int, draws: int, seed: int) -> tuple[Ints, i
 
 
 def _resampled(
-    columns: Floats, group: Ints | None, figure: Callable[[Floats, Floats], Floats], seed: int
+    columns: Floats,
+    group: Ints | None,
+    figure: Callable[[Floats, Floats], Floats],
+    seed: int,
+    is_biased: bool = False,
 ) -> Measure:
     n = len(columns)
     if n == 0:
@@ -244,7 +248,10 @@ def _resampled(
     sums = np.column_stack([np.bincount(rows, column, minlength=count) for column in columns.T])
     sizes = np.bincount(rows, minlength=count).astype(np.float64)
     value = float(figure(columns.sum(axis=0), np.asarray(float(n))))
-    return _measure(value, figure(taken @ sums, taken @ sizes), n, count)
+    spread = figure(taken @ sums, taken @ sizes)
+    if is_biased:
+        spread = np.maximum(spread - max(float(spread.mean()) - value, 0.0), 0.0)
+    return _measure(value, spread, n, count)
 
 
 def _measure(value: float, spread: Floats, n: int, groups: int) -> Measure:
@@ -265,11 +272,3 @@ def _auc(outcome: Floats, tie: Ints, weights: Floats) -> Floats:
         if total > 0:
             values[draw] = float(np.sum(won * (below + lost / 2)) / total)
     return values
-
-
-def inside(measure: Measure, bound: float) -> bool:
-    """Whether a bound lies below the whole interval: the figure is beyond it for more than chance."""
-    return bool(measure.low > bound)
-
-
-Mask = Bools

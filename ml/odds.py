@@ -1,8 +1,8 @@
 """The odds of one week: to move to another stage, and to be lost, against staying.
 
-Two binary models, each against "stays" (Begg & Gray 1984, "Calculation of polychotomous logistic regression parameters
-using individualized regressions"). Both are additive in the columns that move by the clock, given the stage: so the
-part that stands still is asked for once a deal, and the moving parts are read from small tables.
+Two binary models, each against "stays" (Begg & Gray 1984, "Calculation of polychotomous logistic regression
+parameters using individualized regressions"). Both are additive in the columns that move by the clock, given the
+stage: so the part that stands still is asked for once a deal, and the moving parts are read from small tables.
 """
 
 import itertools
@@ -23,7 +23,8 @@ from ml.panel import WEEK, WON, Panel
 STAGE = "stage"
 WEEKLY_PRIOR = 0.05
 CELLS, JOINT_CELLS = 360, 60
-SAMPLE = 4_000
+SAMPLE, TERM_SAMPLE = 4_000, 300
+"""Peers whose average is taken: of their odds, and of the parts of those (exact attributions of trees take long)."""
 
 
 @dataclass(eq=False)
@@ -72,8 +73,9 @@ class StageOdds(Estimator):
     term_mean_: Floats = field(init=False, repr=False)
     mix_: Floats = field(init=False, repr=False)
 
-    def fit(self, panel: Panel, like: "StageOdds | None" = None) -> Self:
-        """Learn from a panel. `like`: take the strengths that another fit has chosen instead of choosing again."""
+    def fit(self, panel: Panel, like: "StageOdds | None" = None, *, explains: bool = True) -> Self:
+        """Learn from a panel. `like`: take the strengths that another fit has chosen instead of choosing again.
+        Without `explains` the parts of the average deal are left at 0: they take long, and a trial needs none."""
         checked(self.clock)
         self.doubles_ = doubles(panel.frame, self.clock)
         rows = self.rows(panel.frame, panel.stage)
@@ -88,7 +90,7 @@ class StageOdds(Estimator):
             model.fit(rows.take(here), hit[here].astype(np.float64), panel.at[here], own)
         self.moves_ = destinations(panel, len(self.stages))
         self.tables_ = [self._table(rows, group) for group in self.groups_]
-        self._averages(rows, panel)
+        self._averages(rows, panel, explains)
         return self
 
     @property
@@ -121,8 +123,8 @@ class StageOdds(Estimator):
         return found
 
     def standing_terms(self, frame: Frame, stage: int) -> Floats:
-        """The same taken apart by `standing`, for one stage: (n, columns, 2). What belongs to no column stands with the
-        stage, so the sum over columns is `standing_odds`."""
+        """The same taken apart by `standing`, for one stage: (n, columns, 2). What belongs to no column stands with
+        the stage, so the sum over columns is `standing_odds`."""
         rows, names = self.still(frame, stage), self.standing
         found = np.zeros((len(frame), len(names), 2))
         for cause, model in enumerate((self.move_, self.lose_)):
@@ -164,9 +166,21 @@ class StageOdds(Estimator):
             return BetaBinomial(by=by, prior=WEEKLY_PRIOR)
         if self.tier == "gbm":
             chosen = getattr(like, "rounds_", None)
-            return Gbm(by=STAGE, apart=self.groups_, chosen=chosen, seed=self.seed, threads=self.threads)
+            return Gbm(
+                STAGE,
+                self.groups_,
+                prior=WEEKLY_PRIOR,
+                chosen=chosen,
+                seed=self.seed,
+                threads=self.threads,
+            )
         if self.tier == "logistic":
-            return Logistic(by=STAGE, ridge=getattr(like, "ridge_", None), pull=getattr(like, "pull_", None))
+            return Logistic(
+                by=STAGE,
+                ridge=getattr(like, "ridge_", None),
+                pull=getattr(like, "pull_", None),
+                prior=WEEKLY_PRIOR,
+            )
         raise ValueError(f"there is no tier {self.tier!r}")
 
     def _weight(self, panel: Panel) -> Floats | None:
@@ -174,14 +188,19 @@ class StageOdds(Estimator):
         if self.half_life is None:
             return None
         worth: Floats = np.power(0.5, (panel.end - panel.at) / (WEEK * self.half_life))
-        return worth / worth.mean()
+        scaled: Floats = worth / float(worth.mean())
+        return scaled
 
     def _groups(self, rows: Frame) -> tuple[tuple[str, ...], ...]:
         """The clock's columns that are there, in the sets in which the models may combine them."""
         if self.tier == "baseline":
             return ()
         there = [name for name in sorted(self.clock) if name in rows.columns]
-        sets = [tuple(name for name in names if name in there) for names in self.joint] if self.tier == "gbm" else []
+        sets = (
+            [tuple(name for name in names if name in there) for names in self.joint]
+            if self.tier == "gbm"
+            else []
+        )
         taken = {name for names in sets if len(names) > 1 for name in names}
         kept = [names for names in sets if len(names) > 1] + [(name,) for name in there if name not in taken]
         return tuple(group for group in kept if any(self.clock[name] != "stays" for name in group))
@@ -190,8 +209,10 @@ class StageOdds(Estimator):
         """The effect of a group of columns against their being unknown, at evenly spaced values, for every stage."""
         axes = [axis(rows.column(name), CELLS if len(group) == 1 else JOINT_CELLS) for name in group]
         grid = np.array(list(itertools.product(*[np.append(values, np.nan) for values in axes])))
-        unknown = Frame(rows.columns, np.full((len(grid), len(rows.columns)), np.nan), rows.words)
-        given = unknown.replaced(dict(zip(group, grid.T, strict=True)))
+        unknown = Frame(rows.columns, np.full((1, len(rows.columns)), np.nan), rows.words)
+        given = unknown.take(np.zeros(len(grid), dtype=np.int64)).replaced(
+            dict(zip(group, grid.T, strict=True))
+        )
         effects = np.zeros((len(grid), len(self.stages), 2))
         for stage in range(len(self.stages)):
             for cause, model in enumerate((self.move_, self.lose_)):
@@ -203,8 +224,9 @@ class StageOdds(Estimator):
         table.cells_ = np.array([len(values) for values in axes])
         return table
 
-    def _averages(self, rows: Frame, panel: Panel) -> None:
-        """The average deal of each stage: what its peers' odds would be in every stage, and each column's part of them."""
+    def _averages(self, rows: Frame, panel: Panel, explains: bool) -> None:
+        """The average deal of each stage: what its peers' odds would be in every stage, and each column's part of
+        them."""
         stages, names = len(self.stages), self.standing
         self.standing_mean_ = np.zeros((stages, stages, 2))
         self.term_mean_ = np.zeros((stages, stages, len(names), 2))
@@ -221,10 +243,14 @@ class StageOdds(Estimator):
             for j, group in enumerate(self.groups_):
                 values = [peers.column(name) for name in group]
                 self.moving_mean_[stage, j] = self.tables_[j].read(values)[:, stage].mean(axis=0)
-            for other in range(stages):
-                parts = self.standing_terms(peers, other)
-                self.term_mean_[stage, other] = parts.mean(axis=0)
-                self.standing_mean_[stage, other] = parts.sum(axis=1).mean(axis=0)
+            self.standing_mean_[stage] = self.standing_odds(peers).mean(axis=0)
+            few = peers.take(
+                np.linspace(0, max(len(peers) - 1, 0), min(len(peers), TERM_SAMPLE)).astype(np.int64)
+            )
+            for other in range(stages) if explains else ():
+                parts = self.standing_terms(few, other).mean(axis=0)
+                parts[names.index(STAGE)] += self.standing_mean_[stage, other] - parts.sum(axis=0)
+                self.term_mean_[stage, other] = parts
 
 
 def axis(values: Floats, most: int) -> Floats:

@@ -7,7 +7,8 @@ import numpy as np
 from ml.frame import Bools, Floats, Frame, Ints
 
 WON, LOST = -1, -2
-"""What `outcome` holds for a deal that was closed within the week; otherwise the open stage that it was in at its end."""
+"""What `outcome` holds for a deal that was closed within the week; otherwise the open stage that it was in at its
+end."""
 WEEK = 7.0
 
 
@@ -15,9 +16,10 @@ WEEK = 7.0
 class Panel:
     """Rows (deal, instant) with the features of that instant.
 
-    `deal` numbers the deals; `at` is the instant in float days since 1970-01-01; `stage` the open stage then; `outcome`
-    the stage seven days later, or WON or LOST. A row counts only when its week had ended by `known_to`, the instant up
-    to when anything is known: keeping early closes of an unfinished week would make young companies look quick.
+    `deal` numbers the deals; `at` is the instant in float days since 1970-01-01; `stage` the open stage then;
+    `outcome` the stage seven days later, or WON or LOST. A row counts only when its week had ended by `known_to`,
+    the instant up to when anything is known: keeping early closes of an unfinished week would make young companies
+    look quick.
     """
 
     deal: Ints
@@ -66,7 +68,8 @@ class Panel:
         return mask
 
     def fates(self, weeks: int) -> tuple[Floats, Bools]:
-        """What became of each row's deal within `weeks`: (1 won, 0 lost, NaN still open; whether that is known yet)."""
+        """What became of each row's deal within `weeks`: (1 won, 0 lost, NaN still open; whether that is known
+        yet)."""
         closed_at, fate = self._closes()
         in_time = closed_at <= self.at + WEEK * weeks + 1e-9
         return np.where(in_time, fate, np.nan), self.at + WEEK * weeks <= self.end + 1e-9

@@ -5,8 +5,8 @@ Each week a deal in an open stage stays, moves (to another open stage or to won)
     P(move) = e^a / (1 + e^a + e^l),  P(lose) = e^l / (1 + e^a + e^l)
 
 Cohorts are kept apart by stage and weeks in it, because odds change with time in a stage: a semi-Markov chain with
-absorbing ends. What leaves one cohort enters another, so P(won by t), P(lost by t) and P(open at t) are monotone and sum
-to one by construction. `gradient` gives the derivative of the chance to win at last to every log odds on the way:
+absorbing ends. What leaves one cohort enters another, so P(won by t), P(lost by t) and P(open at t) are monotone and
+sum to one by construction. `gradient` gives the derivative of the chance to win at last to every log odds on the way:
 occupancy (forward) times the worth of each outcome (backward).
 """
 

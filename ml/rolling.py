@@ -38,20 +38,33 @@ class Roller(Estimator):
         return roller
 
     def rolled(
-        self, frame: Frame, stage: Ints, at: Floats, weeks: int, shifts: Floats | None = None
+        self,
+        frame: Frame,
+        stage: Ints,
+        at: Floats,
+        weeks: int,
+        shifts: Floats | None = None,
+        standing: Floats | None = None,
     ) -> tuple[Floats, Floats]:
-        """P(won by t) and P(lost by t) at the ends of weeks 1 … K. `shifts` (n, 2): further offsets by row."""
+        """P(won by t) and P(lost by t) at the ends of weeks 1 … K. `shifts` (n, 2): further offsets by row;
+        `standing`: what `standing_odds` says of the rows, where that is known."""
         won, lost = np.zeros((len(frame), weeks)), np.zeros((len(frame), weeks))
-        for rows, odds in self.blocks(frame, stage, at, weeks):
+        for rows, odds in self.blocks(frame, stage, at, weeks, standing=standing):
             moved = odds if shifts is None else shifted(odds, shifts[rows])
             won[rows], lost[rows] = rolled(moved)
         return won, lost
 
     def blocks(
-        self, frame: Frame, stage: Ints, at: Floats, weeks: int, size: int = BLOCK
+        self,
+        frame: Frame,
+        stage: Ints,
+        at: Floats,
+        weeks: int,
+        size: int = BLOCK,
+        standing: Floats | None = None,
     ) -> Iterator[tuple[slice, Odds]]:
         """The log odds of every week and stage, block of rows by block."""
-        standing = self.odds_.standing_odds(frame)
+        standing = self.odds_.standing_odds(frame) if standing is None else standing
         fresh = self.odds_.fresh_odds(DEPTH)
         for begin in range(0, len(frame), size):
             rows = slice(begin, begin + size)
@@ -59,9 +72,10 @@ class Roller(Estimator):
 
     def strength(self, stage: Ints, weeks: int) -> Floats:
         """How much of what is known of a deal counts in each week and stage: (n, K, S)."""
-        fading = self.fade_ ** np.arange(weeks)
+        fading: Floats = np.power(self.fade_, np.arange(weeks, dtype=np.float64))
         own = stage[:, None] == np.arange(len(self.odds_.stages))
-        return fading[None, :, None] * np.where(own, 1.0, self.carry_)[:, None, :]
+        strength: Floats = fading[None, :, None] * np.where(own, 1.0, self.carry_)[:, None, :]
+        return strength
 
     def averages(self, stage: Ints) -> tuple[Floats, Floats]:
         """Odds of the average deal in every stage (S, 2), and what this stage's peers would have there (n, S, 2)."""

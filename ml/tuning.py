@@ -19,7 +19,8 @@ from ml.rolling import Roller, chance_at_last
 WINDOWS = (3, 4, 6, 8, 10, 13)
 FADES = (1.0, 0.97, 0.93, 0.87, 0.75)
 CARRIES = (1.0, 0.7, 0.4, 0.15)
-HALF_LIVES = (None, 13.0)
+HALF_LIVES = (None, 13.0, 6.0)
+"""Weeks; a shorter one is tried only when the longer one has helped."""
 LOOK_BACK = 13
 FEWEST_ROWS, FEWEST_CLOSED, FEWEST_JUDGED = 300, 30, 100
 MOST_JUDGED = 4_000
@@ -41,6 +42,7 @@ class Trial:
     judged: Panel | None = None
     shifts: Floats = field(default_factory=lambda: np.zeros((0, 2)))
     fates: Floats = field(default_factory=lambda: np.zeros(0))
+    standing: Floats | None = None
 
 
 def chosen(parameters: dict[str, Any], panel: Panel, weeks: int, seed: int) -> Trial:
@@ -50,15 +52,26 @@ def chosen(parameters: dict[str, Any], panel: Panel, weeks: int, seed: int) -> T
     if len(early) < FEWEST_ROWS or int(np.sum(early.outcome < 0)) < FEWEST_CLOSED or look_back < 4:
         return Trial()
     late = panel.take(panel.at >= cut - WEEK * max(WINDOWS))
-    half_lives = (None,) if parameters["tier"] == "baseline" else HALF_LIVES
-    trials = [tried({**parameters, "half_life": one}, early, late, cut, look_back, seed) for one in half_lives]
-    best = min(trials, key=lambda trial: trial.loss)
+    best = Trial()
+    for half_life in HALF_LIVES[:1] if parameters["tier"] == "baseline" else HALF_LIVES:
+        trial = tried({**parameters, "half_life": half_life}, early, late, cut, look_back, seed, best.odds)
+        if trial.loss >= best.loss:
+            break
+        best = trial
     return best if best.judged is None else replace(best, calibration=calibrated(best, look_back, weeks))
 
 
-def tried(parameters: dict[str, Any], early: Panel, late: Panel, cut: float, look_back: int, seed: int) -> Trial:
-    """One half-life, with the window, fading and carry that suit it best."""
-    odds = StageOdds(**parameters).fit(early)
+def tried(
+    parameters: dict[str, Any],
+    early: Panel,
+    late: Panel,
+    cut: float,
+    look_back: int,
+    seed: int,
+    like: StageOdds | None = None,
+) -> Trial:
+    """One half-life, with the window, fading and carry that suit it best; strengths are those of `like`."""
+    odds = StageOdds(**parameters).fit(early, like, explains=False)
     window, shifts, loss = best_window(odds.now(late.frame, late.stage), late, cut)
     trial = Trial(odds, parameters["half_life"], window, loss, loss=loss)
     fates, known = late.fates(look_back)
@@ -66,7 +79,13 @@ def tried(parameters: dict[str, Any], early: Panel, late: Panel, cut: float, loo
     rows = np.sort(np.random.default_rng(seed).permutation(rows)[:MOST_JUDGED])
     if len(rows) < FEWEST_JUDGED:
         return trial
-    judged = replace(trial, judged=late.take(rows), shifts=shifts[rows], fates=fates[rows])
+    judged = replace(
+        trial,
+        judged=late.take(rows),
+        shifts=shifts[rows],
+        fates=fates[rows],
+        standing=odds.standing_odds(late.frame.take(rows)),
+    )
     fade, carry, loss = best_fading(judged, look_back)
     return replace(judged, fade=fade, carry=carry, loss=loss)
 
@@ -104,10 +123,11 @@ def calibrated(trial: Trial, look_back: int, weeks: int) -> Calibration:
 
 def rolled(trial: Trial, weeks: int) -> tuple[Floats, Floats]:
     """The curves that each judged row would have had, with the offsets of its own week."""
-    assert trial.odds is not None and trial.judged is not None
+    assert trial.odds is not None
+    assert trial.judged is not None
     rows = trial.judged
     return Roller.of(trial.odds, trial.fade, trial.carry).rolled(
-        rows.frame, rows.stage, rows.at, weeks, trial.shifts
+        rows.frame, rows.stage, rows.at, weeks, trial.shifts, trial.standing
     )
 
 

@@ -5,9 +5,10 @@
     curves.final                  # the chance to win at last, calibrated, inside (0, 1)
     curves.won_by(days)           # by an instant of each row's own, for instance the end of the period
 
-How it learns. The newest part of the panel is held back: on it are chosen the half-life of rows, the window on which two
-offsets (move, lose) are refit to the newest weeks, and how fast what is known of a deal fades (`ml.tuning`); on it, too,
-the chance to win is calibrated, so never on rows that the odds were learned from. Then all rows are used, as chosen.
+How it learns. The newest part of the panel is held back: on it are chosen the half-life of rows, the window on which
+two offsets (move, lose) are refit to the newest weeks, and how fast what is known of a deal fades (`ml.tuning`); on
+it, too, the chance to win is calibrated, so never on rows that the odds were learned from. Then all rows are used,
+as chosen.
 """
 
 from dataclasses import dataclass, field
@@ -34,8 +35,8 @@ class WinModel(Estimator):
     """The deal model. `stages` are the open stages in order; `weeks` is how far it looks before it normalises.
 
     `segment` is the column that the baseline tier splits by, beside the stage. `clock` says which columns move by the
-    clock (`ml.clock`), `joint` which of them trees may combine; `ignored` are doubles of the stage, which would lie after
-    a move.
+    clock (`ml.clock`), `joint` which of them trees may combine; `ignored` are doubles of the stage, which would lie
+    after a move.
     """
 
     stages: tuple[str, ...] = ("open",)
