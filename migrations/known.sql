@@ -16,7 +16,9 @@ FROM history.opportunities;
 CREATE OR REPLACE VIEW known.activities AS
 SELECT id, version, known_from AS from_at, known_to AS to_at, greatest(occurred_at, known_from) AS seen_at,
        occurred_at, type, coalesce(direction, '') AS direction, status, coalesce(outcome, '') AS outcome,
-       owner_id, account_id, opportunity_id, lead_id, deleted_at IS NOT NULL AS is_deleted
+       owner_id, account_id, opportunity_id, lead_id, deleted_at IS NOT NULL AS is_deleted,
+       CAST(extract(YEAR FROM occurred_at AT TIME ZONE 'UTC') * 12
+            + extract(MONTH FROM occurred_at AT TIME ZONE 'UTC') AS integer) AS occurred_month
 FROM history.activities;
 
 CREATE OR REPLACE VIEW known.accounts AS
@@ -61,8 +63,8 @@ FROM history.users;
 CREATE OR REPLACE VIEW known.company AS
 SELECT fiscal_year_start, time_zone FROM company;
 
--- Windows of an owner's or account's activities are read by their instants.
-CREATE INDEX IF NOT EXISTS ix_history_activities_owner_at
-    ON history.activities (owner_id, occurred_at) WHERE owner_id IS NOT NULL;
-CREATE INDEX IF NOT EXISTS ix_history_activities_account_at
-    ON history.activities (account_id, occurred_at) WHERE account_id IS NOT NULL;
+-- Windows over all that an owner did are found by month.
+CREATE INDEX IF NOT EXISTS ix_history_activities_owner_month ON history.activities (
+    owner_id, CAST(extract(YEAR FROM occurred_at AT TIME ZONE 'UTC') * 12
+                   + extract(MONTH FROM occurred_at AT TIME ZONE 'UTC') AS integer)
+) WHERE owner_id IS NOT NULL;

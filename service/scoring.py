@@ -4,8 +4,9 @@ A score is made after the commit, in the worker: features as of now, the champio
 says so), its reasons, one row of `scores`, one of `current_scores`, and `opportunity.scored` where it tells news.
 
 Grades, by the chance to win: a from .60, b from .35, c from .15, d below. By the chance to convert in 90 days: a from
-.40, b from .20, c from .08, d below. A trend is told by the same model on what was known seven days before: improving
-from +.03, declining from -.03. A score tells news when it is the first, its grade changed, or its chance moved by .05.
+.40, b from .20, c from .08, d below. A trend is told by the same model on what was known of the deal seven days
+before: improving from +.03, declining from -.03. A score tells news when it is the first, its grade changed, or its
+chance moved by .05.
 """
 
 from collections.abc import Sequence
@@ -19,7 +20,7 @@ import numpy as np
 from features.catalogue import ENTITIES
 from features.facts import DAY, EPOCH_DAY, WEEK, Array, Facts
 from features.online import COMPANY_ID
-from features.reading import Spine, facts_of, loader, values
+from features.reading import Spine, loader
 from ml.forecast import chance_by
 from service import ledger
 from service.access import SYSTEM
@@ -239,25 +240,27 @@ async def score_deals(store: Store, voices: Voices, ids: Sequence[UUID], now: In
         voice.feature_set, spine, links_of([dict(row) for row in rows]), facts
     )
     said = voice.of_deals(columns, facts)
-    before = await seven_days_before(store, voice, spine)
+    before = await seven_days_before(store, voice, spine, columns)
     made = deal_rows(voice, said, facts, columns, before, now, datetime.now(UTC))
     await keep(store.database, made)
     return made
 
 
-async def seven_days_before(store: Store, voice: Voice, spine: Spine) -> Array:
-    """The chance seven days before, by the same model on what was known then; NaN for deals that were not there yet."""
+async def seven_days_before(store: Store, voice: Voice, spine: Spine, columns: dict[str, Array]) -> Array:
+    """The chance by the same model on what was known of each deal or lead seven days before, its account, owner and
+    company being what they are in `columns`, today; NaN for those that were not there yet."""
     then = Spine(spine.ids, spine.as_of - TREND_DAYS * DAY, spine.known_at - TREND_DAYS * DAY)
-    load = loader(store.database.fetch, store.online.calendar)
     if (spine.known_at > spine.as_of).any():  # a clock that stands: what is known today was known then
         then = Spine(spine.ids, then.as_of, spine.known_at)
-    was = await facts_of(load, voice.feature_set.entities, ENTITIES[voice.feature_set.entity], then)
+    entity = voice.feature_set.entity
+    was = await loader(store.database.fetch, store.online.calendar)(ENTITIES[entity], then)
     known = was.present & (was["created_at"] <= then.as_of) & np.isin(was["status"], OPEN_STATUS)
     if not known.any():
         return np.full(len(spine), np.nan)
-    columns = await values(load, voice.feature_set, then, was)
+    own = {f.name: f.compute(was) for f in voice.feature_set.features if f.entity == entity}
+    past = {name: own.get(name, column) for name, column in columns.items()}
     is_deal = voice.model == "win"
-    chance = voice.chance_of_deals(columns, was) if is_deal else voice.chances_of_leads(columns)[:, -1]
+    chance = voice.chance_of_deals(past, was) if is_deal else voice.chances_of_leads(past)[:, -1]
     return np.where(known, chance, np.nan)
 
 
@@ -276,7 +279,7 @@ async def score_leads(store: Store, voices: Voices, ids: Sequence[UUID], now: In
         voice.feature_set, spine, links_of([dict(row) for row in rows]), facts
     )
     said = voice.of_leads(columns)
-    before = await seven_days_before(store, voice, spine)
+    before = await seven_days_before(store, voice, spine, columns)
     made = lead_rows(voice, said, spine.ids, columns, before, now, datetime.now(UTC))
     await keep(store.database, made)
     return made

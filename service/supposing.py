@@ -62,11 +62,13 @@ async def suppose(
     spine = now.spine([deal["id"]])
     facts = await store.online.facts(ENTITIES["opportunity"], spine)
     supposed = await _changed(database, deal, facts, changes)
-    before = await seven_days_before(store, voice, spine)
     company = await calendar.company(database)
-    found = []
+    found: list[tuple[Row, Facts]] = []
+    before = np.full(1, np.nan)
     for each in (facts, supposed) if changes else (facts,):
         columns, _ = await store.online.values(voice.feature_set, spine, links_of([deal, changes]), each)
+        if not found:
+            before = await seven_days_before(store, voice, spine, columns)
         said = voice.of_deals(columns, each)
         found.append((deal_rows(voice, said, each, columns, before, now, datetime.now(UTC))[0], each))
     effect = _expected(*found[-1]) - _expected(*found[0])
@@ -80,7 +82,7 @@ async def score_lead(database: Database, settings: Settings, actor: Actor, lead:
     voice = await voices.voice("lead", "lead_convert", now.as_of)
     spine = now.spine([lead["id"]])
     columns, _ = await store.online.values(voice.feature_set, spine, links_of([lead]))
-    before = await seven_days_before(store, voice, spine)
+    before = await seven_days_before(store, voice, spine, columns)
     row = lead_rows(voice, voice.of_leads(columns), spine.ids, columns, before, now, datetime.now(UTC))[0]
     return _answered(actor, row, (await calendar.company(database)).home_currency)
 

@@ -10,7 +10,8 @@ cuts AS (
     SELECT pair, entity_id, as_of, known_at, as_of + INTERVAL '672 hours' AS cut FROM spine
 ),
 looks AS (
-    SELECT DISTINCT pair, entity_id, as_of, known_at, extract(YEAR FROM cut) * 12 + extract(MONTH FROM cut) AS month
+    SELECT DISTINCT pair, entity_id, as_of, known_at,
+           CAST(extract(YEAR FROM cut) * 12 + extract(MONTH FROM cut) AS integer) AS month
     FROM cuts
 )
 SELECT s.pair,
@@ -22,7 +23,7 @@ SELECT s.pair,
                 ELSE a.occurred_at + INTERVAL '672 hours' END) AS until
 FROM looks s
 JOIN known.activities a
-    ON a.owner_id = s.entity_id AND extract(YEAR FROM a.occurred_at) * 12 + extract(MONTH FROM a.occurred_at) = s.month
+    ON a.owner_id = s.entity_id AND a.occurred_month = s.month
     AND a.occurred_at > s.as_of - INTERVAL '672 hours' AND a.from_at <= s.known_at AND s.known_at < a.to_at
 WHERE a.status = 'completed' AND NOT a.is_deleted
 GROUP BY s.pair
