@@ -3,6 +3,7 @@
 import asyncio
 import sys
 from contextlib import suppress
+from typing import Any
 
 import click
 import structlog
@@ -19,6 +20,11 @@ from service.worker import serve as serve_jobs
 from service.worker_main import handlers
 
 log = structlog.get_logger()
+
+TELL_SECONDS = 3.0
+_WAITING = """
+SELECT type, count(*) AS jobs, sum(processed) AS processed, sum(total) AS total FROM jobs
+WHERE status IN ('queued', 'running') AND run_at <= now() GROUP BY type ORDER BY type"""
 
 GRACE_SECONDS = 10
 """How long requests under way may take once the server is told to end."""
@@ -59,12 +65,33 @@ async def _work(settings: Settings, drain: bool) -> None:
     database = await Database.open(settings.database_app_url, min_size=1, max_size=8)
     worker = Worker(database, handlers(settings))
     try:
-        if drain:
-            await worker.drain()
-        else:
-            await _until_told(worker, settings)
+        await (_drain(worker) if drain else _until_told(worker, settings))
     finally:
         await database.close()
+
+
+async def _drain(worker: Worker) -> None:
+    """Runs what is due, and says every few seconds what that is."""
+    teller = asyncio.create_task(_tell(worker.database))
+    try:
+        await worker.drain()
+    finally:
+        teller.cancel()
+
+
+async def _tell(database: Database) -> None:
+    told = ""
+    while True:
+        await asyncio.sleep(TELL_SECONDS)
+        rows = await database.fetch(_WAITING)
+        words = ", ".join(f"{row['type']} {row['jobs']:,}{_share(row)}" for row in rows)
+        if words != told:
+            click.echo(f"  {words}", err=True)
+            told = words
+
+
+def _share(row: Any) -> str:
+    return f" ({row['processed']:,} of {row['total']:,})" if row["total"] else ""
 
 
 async def _until_told(worker: Worker, settings: Settings) -> None:
