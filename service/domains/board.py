@@ -139,6 +139,19 @@ async def stages_of(database: Database, pipeline_id: UUID) -> list[Column]:
     return [Column(**dict(row), items=[]) for row in rows]
 
 
+async def busiest(database: Database, actor: Actor) -> str | None:
+    """The key of the default pipeline if the actor sees a deal there, else of the first with one; None: nowhere."""
+    params = Params()
+    seen = visible(actor, "opportunities", "t", params)
+    found: str | None = await database.fetchval(
+        "SELECT p.key FROM pipelines p WHERE p.is_active AND p.deleted_at IS NULL AND EXISTS"
+        f" (SELECT 1 FROM opportunities t WHERE t.pipeline_id = p.id AND t.deleted_at IS NULL AND {seen})"
+        " ORDER BY p.is_default DESC, p.name, p.id LIMIT 1",
+        *params,
+    )
+    return found
+
+
 async def stages(database: Database, pipeline: str | None = None) -> list[Column]:
     """All stages of the pipeline of this key, or of the default one."""
     known = await pipelines(database)

@@ -131,6 +131,11 @@ def _asked(pairs: Pairs) -> query.Request:
 async def board_page(request: Web, visit: NamedDependency[Visit]) -> Response[Any]:
     """The pipeline by stage."""
     pairs = _pairs(request)
+    busiest = await board.busiest(visit.database, visit.actor)
+    if busiest is None:
+        return _empty(visit)
+    if "pipeline" not in dict(pairs) and "cursor" not in dict(pairs):
+        pairs = [("pipeline", busiest), *pairs]
     found, stages, chips, owners, rivals, known = await asyncio.gather(
         board.load(visit.database, visit.actor, _asked(pairs)),
         board.stages(visit.database, dict(pairs).get("pipeline")),
@@ -140,8 +145,6 @@ async def board_page(request: Web, visit: NamedDependency[Visit]) -> Response[An
         board.pipelines(visit.database),
     )
     filters = [pair for pair in pairs if pair[0] not in ("pipeline", "cursor", "group")]
-    if found.pipeline is None or (not filters and not any(column.count for column in found.columns)):
-        return _empty(visit)
     owner = next((each for each in owners if ("owner_id", each["id"]) in pairs), None)
     return page(
         "board.html", visit.titled("Pipeline", "board"), visit.say,

@@ -235,9 +235,9 @@ async def forecast_page(request: Web, visit: NamedDependency[Visit]) -> Response
     require(visit.actor, "forecasts", "read")
     asked = request.query_params
     node = Node.parse(asked["node"]) if asked.get("node") else None
-    models = request.app.state.settings.home / "models"
+    settings = request.app.state.settings
     found, meant = await outlook.read(
-        visit.database, models, visit.actor, asked.get("period") or None, node, None
+        visit.database, settings, visit.actor, asked.get("period") or None, node, None
     )
     forecast, period, say = found.answer(meant), found.period, visit.say
     closed = await _closed(visit, found.tree, meant, period)

@@ -36,7 +36,7 @@ async def browser(app: Litestar, client: httpx.AsyncClient) -> AsyncIterator[htt
 
 @pytest.fixture(scope="module")
 async def secured(database: Database, people: People) -> People:
-    for person in (people.rep, people.manager, people.stranger, people.data):
+    for person in (people.rep, people.rep2, people.manager, people.stranger, people.data):
         await set_password(database, person.id, PASSWORD)
     return people
 
@@ -252,6 +252,29 @@ async def test_who_has_no_deals_is_told_what_to_do_next(browser: httpx.AsyncClie
     page = await browser.get("/board")
     assert page.status_code == 200
     assert "No deals yet" in page.text
+
+
+async def test_the_board_opens_where_ones_deals_are(
+    browser: httpx.AsyncClient, client: httpx.AsyncClient, secured: People
+) -> None:
+    admin = secured.admin.headers
+    made = await client.post("/pipelines", headers=admin, json={"key": "partners", "name": "Partners"})
+    stage = {
+        "pipeline_id": made.json()["id"],
+        "key": "talks",
+        "name": "Talks",
+        "position": 1,
+        "status": "open",
+    }
+    stage |= {"probability": 0.5, "forecast_category": "pipeline"}
+    assert (await client.post("/stages", headers=admin, json=stage)).status_code == 201
+    draft = {"name": "Elsewhere", "pipeline_id": made.json()["id"], "stage": "talks"}
+    assert (await client.post("/opportunities", headers=secured.rep2.headers, json=draft)).status_code == 201
+    await sign_in(browser, secured.rep2.email)
+    page = (await browser.get("/board")).text
+    assert 'data-column="talks"' in page
+    assert "Elsewhere" in page
+    assert 'data-column="proposal"' in (await browser.get("/board?pipeline=sales")).text
 
 
 async def test_assets_are_kept_for_ever_and_nothing_else_is_served(browser: httpx.AsyncClient) -> None:
