@@ -21,6 +21,8 @@ COMMANDS: dict[str, str] = {
     "token": "users",
     "key": "users",
     "features": "features",
+    "score": "score",
+    "replay": "score",
     "welcome": "users",
     "import": "imports",
     "demo": "imports",

@@ -112,11 +112,11 @@ FROM known.opportunities
 WHERE to_at = '9999-12-31' AND NOT is_deleted AND created_at <= $1 /* access:opportunities */"""
 
 _RATIOS = """
-SELECT DISTINCT ON (w.id) (w.amount / o.amount)::float8 AS ratio
+SELECT (w.amount / o.amount)::float8 AS ratio
 FROM known.opportunities w
 JOIN known.opportunities o ON o.id = w.id AND o.status = 'open' AND o.amount > 0 AND o.from_at < o.to_at
 WHERE w.to_at = '9999-12-31' AND w.status = 'won' AND w.amount > 0 AND NOT w.is_deleted AND w.closed_at <= $1
-ORDER BY w.id, o.from_at DESC, o.version DESC
+ORDER BY w.closed_at DESC LIMIT 20000
 /* access:opportunities */"""
 
 

@@ -387,14 +387,21 @@ async def _refresh_parents(store: Store, now: Instants, rows: Sequence[Row]) -> 
 def handlers(settings: Settings) -> dict[str, Handler]:
     """`score.deal`, `score.lead` (reactions, in batches), `score.all`, `score.leads`."""
 
-    async def changed(jobs: list[Job]) -> None:
+    async def deals_changed(jobs: list[Job]) -> None:
         database = jobs[0].database
         store, voices = store_of(database, settings.redis_url), voices_of(database, settings)
         about = await touched(database, jobs)
         now = await store.now()
         await refresh(store, now, about)
         await score_deals(store, voices, sorted(about["opportunity"]), now)
-        if jobs[0].type == "score.lead":
+
+    async def leads_changed(jobs: list[Job]) -> None:
+        database = jobs[0].database
+        about = await touched(database, jobs)
+        if about["lead"]:
+            store, voices = store_of(database, settings.redis_url), voices_of(database, settings)
+            now = await store.now()
+            await refresh(store, now, {name: about[name] for name in ("lead", "user")})
             await score_leads(store, voices, sorted(about["lead"]), now)
 
     async def everything(job: Job) -> Row:
@@ -403,4 +410,9 @@ def handlers(settings: Settings) -> dict[str, Handler]:
     async def all_leads(job: Job) -> Row:
         return dict(await score_all(job.database, settings, job.progress, deals=False))
 
-    return {"score.deal": changed, "score.lead": changed, "score.all": everything, "score.leads": all_leads}
+    return {
+        "score.deal": deals_changed,
+        "score.lead": leads_changed,
+        "score.all": everything,
+        "score.leads": all_leads,
+    }
