@@ -16,24 +16,25 @@ class Reaction(msgspec.Struct, frozen=True):
 
 score_deal = Reaction("score.deal", "batch")
 score_lead = Reaction("score.lead", "batch")
+recommend = Reaction("recommend.deal", "batch")
 refresh = Reaction("features.refresh", "batch")
 index_text = Reaction("search.index", "batch")
 deliver = Reaction("webhook.fanout", "batch")
 forecast = Reaction("forecast.touch", "batch")
 
 REACTIONS: dict[str, tuple[Reaction, ...]] = {
-    "opportunity.created": (score_deal, forecast, deliver),
-    "opportunity.updated": (score_deal, forecast, deliver),
-    "opportunity.deleted": (refresh, forecast, deliver),
-    "opportunity.restored": (score_deal, forecast, deliver),
-    "opportunity.stage_changed": (score_deal, forecast, deliver),
-    "opportunity.assigned": (score_deal, forecast, deliver),
-    "opportunity.scored": (Reaction("recommend.deal", "batch"), forecast, deliver),
-    "deal.won": (refresh, forecast, deliver),
-    "deal.lost": (refresh, forecast, deliver),
+    "opportunity.created": (score_deal, recommend, forecast, deliver),
+    "opportunity.updated": (score_deal, recommend, forecast, deliver),
+    "opportunity.deleted": (refresh, recommend, forecast, deliver),
+    "opportunity.restored": (score_deal, recommend, forecast, deliver),
+    "opportunity.stage_changed": (score_deal, recommend, forecast, deliver),
+    "opportunity.assigned": (score_deal, recommend, forecast, deliver),
+    "opportunity.scored": (recommend, forecast, deliver),
+    "deal.won": (refresh, recommend, forecast, deliver),
+    "deal.lost": (refresh, recommend, forecast, deliver),
     "line.*": (score_deal, forecast),
-    "stakeholder.*": (score_deal,),
-    "activity.*": (score_deal, score_lead, index_text, deliver),
+    "stakeholder.*": (score_deal, recommend),
+    "activity.*": (score_deal, score_lead, recommend, index_text, deliver),
     "lead.created": (score_lead, deliver),
     "lead.updated": (score_lead, deliver),
     "lead.assigned": (score_lead, deliver),

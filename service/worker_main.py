@@ -1,6 +1,6 @@
 """Every job of the product: type → handler."""
 
-from service import forecasting, indexing, schedule, scoring, store, webhooks
+from service import forecasting, indexing, recommending, schedule, scoring, store, webhooks
 from service.domains import league
 from service.settings import Settings
 from service.worker import Handler
@@ -15,5 +15,6 @@ def handlers(settings: Settings) -> dict[str, Handler]:
         **forecasting.handlers(settings.home / "models"),
         **league.handlers(settings),
         **indexing.handlers(),
+        **recommending.handlers(),
         **webhooks.handlers(settings),
     }
