@@ -12,10 +12,10 @@ from litestar.response import Redirect
 
 from service.access import may, require
 from service.crud import insert
-from service.domains import activities
+from service.domains import activities, recommendations
 from service.resembling import similar_deals
 from service.web import board_page, charts, deal_reads, deal_words
-from service.web.frame import Visit
+from service.web.frame import Visit, local
 from service.web.render import page
 
 Web = Request[Any, Any, Any]
@@ -136,4 +136,40 @@ async def log_activity(request: Web, visit: NamedDependency[Visit], deal_id: Fro
     return Redirect(f"/deals/{deal_id}", status_code=303)
 
 
-routes: list[Any] = [deal_page, log_activity]
+# Answers to recommendations ----------------------------------------------------------------------------------------
+
+
+async def _answered(
+    request: Web, visit: Visit, record_id: UUID, verb: str, to: str, until: datetime | None = None
+) -> Response[Any]:
+    """The verb as a form: back to where it was sent from."""
+    require(visit.actor, "recommendations", verb)
+    form = await request.form()
+    said = str(form.get("reason", "")).strip()[:2000] or None
+    async with visit.database.begin() as tx:
+        await recommendations.change(request, tx, record_id, to, said, until)
+    return Redirect(local(str(form.get("back", ""))), status_code=303)
+
+
+@post("/recommendations/{record_id:uuid}/done", opt={"optional": True}, status_code=303)
+async def done(request: Web, visit: NamedDependency[Visit], record_id: FromPath[UUID]) -> Response[Any]:
+    """It was done."""
+    return await _answered(request, visit, record_id, "done", "done")
+
+
+@post("/recommendations/{record_id:uuid}/dismiss", opt={"optional": True}, status_code=303)
+async def dismiss(request: Web, visit: NamedDependency[Visit], record_id: FromPath[UUID]) -> Response[Any]:
+    """It does not help here."""
+    return await _answered(request, visit, record_id, "dismiss", "dismissed")
+
+
+@post("/recommendations/{record_id:uuid}/snooze", opt={"optional": True}, status_code=303)
+async def snooze(request: Web, visit: NamedDependency[Visit], record_id: FromPath[UUID]) -> Response[Any]:
+    """Not now."""
+    text = str((await request.form()).get("days", ""))
+    days = int(text) if text.isascii() and text.isdigit() and 0 < int(text) <= 365 else None
+    until = recommendations.wake_at(recommendations.Snooze(days=days), datetime.now(UTC))
+    return await _answered(request, visit, record_id, "snooze", "snoozed", until)
+
+
+routes: list[Any] = [deal_page, log_activity, done, dismiss, snooze]
