@@ -103,4 +103,9 @@ def sorted_by(table: str, name: str) -> sa.Index:
 
 def external(table: str) -> sa.Index:
     """For upserts: `external_ids @> '{"source": "id"}'`."""
-    return sa.Index(f"ix_{table}_external", sa.text("external_ids jsonb_path_ops"), postgresql_using="gin")
+    return sa.Index(
+        f"ix_{table}_external",
+        "external_ids",
+        postgresql_using="gin",
+        postgresql_ops={"external_ids": "jsonb_path_ops"},
+    )

@@ -4,11 +4,12 @@ Rows are read without a transaction. Whoever writes more than one statement does
 place in the house that commits.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Any
+from time import monotonic
+from typing import Any, TypeVar
 from uuid import UUID
 
 import asyncpg
@@ -21,6 +22,11 @@ from service.ids import new_id
 FOREVER = datetime(9999, 12, 31, tzinfo=UTC)
 MONEY = sa.Numeric(19, 4)
 INSTANT = sa.DateTime(timezone=True)
+REMEMBER_SECONDS = 2.0
+CATALOGUES = frozenset({"company", "pipeline", "stage", "change"})
+"""Entity types whose rows are remembered; `change` is an undo, which may touch any of them."""
+
+T = TypeVar("T")
 
 
 class Xid8(sa.types.UserDefinedType[str]):
@@ -59,9 +65,9 @@ def business_table(name: str, *columns: Any, guarded: bool = True, **options: An
         sa.Column("deleted_at", INSTANT),
         sa.Column("created_by_id", sa.Uuid),
         sa.Column("updated_by_id", sa.Uuid),
-        *columns,
         sa.Column("external_ids", JSONB, nullable=False, server_default=sa.text("'{}'")),
         sa.Column("cf", JSONB, nullable=False, server_default=sa.text("'{}'")),
+        *columns,
         info={"business": True, "guarded": guarded},
         **options,
     )
@@ -125,6 +131,8 @@ class Tx:
         self.change_id = change_id or new_id()
         self.after_commit: list[str] = []
         """Job types to ring for once the transaction is in."""
+        self.touched: set[str] = set()
+        """Entity types that it records events of: what is remembered of them is forgotten once it is in."""
 
     async def connection(self) -> Any:
         """The asyncpg connection, begun on first use."""
@@ -179,6 +187,8 @@ class Database:
         """What a process keeps as long as its database, by name."""
         self.closing: list[Callable[[], Awaitable[Any]]] = []
         """What is closed with it."""
+        self._remembered: dict[str, tuple[float, Any]] = {}
+        self._changes = 0
 
     @classmethod
     async def open(cls, url: str, *, min_size: int = 2, max_size: int = 16) -> "Database":
@@ -220,8 +230,29 @@ class Database:
             await tx.finish(error)
             raise
         await tx.finish(None)
+        self.forget(tx.touched)
         if tx.after_commit:
             await self.ring()
+
+    async def remember(self, name: str, read: Callable[[], Awaitable[T]]) -> T:
+        """What `read` found for `name` at most `REMEMBER_SECONDS` ago: for catalogues that seldom change.
+
+        A change by this process is seen at once, one by another process that many seconds later.
+        """
+        found = self._remembered.get(name)
+        if found is not None and found[0] > monotonic():
+            return found[1]  # type: ignore[no-any-return]
+        changes = self._changes
+        value = await read()
+        if changes == self._changes:  # nobody wrote meanwhile
+            self._remembered[name] = (monotonic() + REMEMBER_SECONDS, value)
+        return value
+
+    def forget(self, entity_types: Iterable[str]) -> None:
+        """These were changed: what is remembered of catalogues is read anew."""
+        if not CATALOGUES.isdisjoint(entity_types):
+            self._changes += 1
+            self._remembered.clear()
 
     async def ring(self) -> None:
         """Tells the worker that something is due; silent when there is no bell, the worker looks by itself too."""
