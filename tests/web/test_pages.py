@@ -10,6 +10,7 @@ from litestar import Litestar
 
 from service.db import Database
 from service.domains.sessions import make_link, set_password
+from service.worker import Worker
 from tests.conftest import People
 
 pytestmark = pytest.mark.anyio
@@ -235,6 +236,26 @@ async def test_an_activity_is_logged_by_form(
     assert "Call: Price" in (await browser.get(f"/deals/{made['id']}")).text
     wrong = await browser.post(f"/deals/{made['id']}/activity", data=form | {"type": "dance"})
     assert wrong.status_code == 422
+
+
+async def test_recommendations_are_answered_by_form(
+    browser: httpx.AsyncClient, client: httpx.AsyncClient, worker: Worker, secured: People
+) -> None:
+    made = await deal(client, secured, stage="negotiation", amount=90_000)
+    await worker.drain()
+    await sign_in(browser, secured.rep.email)
+    page = await browser.get(f"/deals/{made['id']}")
+    assert "to win" in page.text
+    offered = re.findall(r'data-recommendation="([^"]+)"', page.text)
+    assert offered, "a deal in negotiation has something to do next"
+    form = {"csrf_token": field(page.text, "csrf_token"), "back": f"/deals/{made['id']}"}
+    verbs = [("done", {}), ("dismiss", {"reason": "Wrong moment"}), ("snooze", {"days": "3"})]
+    for record_id, (verb, extra) in zip(offered, verbs, strict=False):
+        answer = await browser.post(f"/recommendations/{record_id}/{verb}", data=form | extra)
+        assert (answer.status_code, answer.headers["location"]) == (303, f"/deals/{made['id']}")
+        assert record_id not in (await browser.get(f"/deals/{made['id']}")).text
+        again = await browser.post(f"/recommendations/{record_id}/{verb}", data=form | extra)
+        assert again.status_code in (303, 409)
 
 
 async def test_the_theme_is_kept_without_script(browser: httpx.AsyncClient, secured: People) -> None:
