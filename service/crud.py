@@ -16,18 +16,23 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath
 from sqlalchemy.dialects.postgresql import JSONB
 
-from service import idempotency, ledger, query
+from service import idempotency, ledger, query, single
 from service.access import Actor, guard, hidden, require
 from service.db import Database, Params, Tx
 from service.errors import BadRequest, Forbidden, Invalid, NotFound
 from service.ids import new_id
-from service.query import Source
+from service.query import Source, sql_type
 from service.wire import answer, body, check_version, etag, expected_version
 
 Row = dict[str, Any]
 Web = Request[Any, Any, Any]
 
-SYSTEM_FIELDS = frozenset(["id", "version", "created_at", "updated_at", "deleted_at", "created_by_id", "updated_by_id"])
+QUICK_TRIES = 3
+"""How often a change is tried without a lock before it waits for its turn."""
+
+SYSTEM_FIELDS = frozenset(
+    ["id", "version", "created_at", "updated_at", "deleted_at", "created_by_id", "updated_by_id"]
+)
 
 
 class Resource(msgspec.Struct, kw_only=True, eq=False):
@@ -36,7 +41,7 @@ class Resource(msgspec.Struct, kw_only=True, eq=False):
     `check(new, old)` judges the merged row and raises `Invalid` or `Conflict`; `old` is None at create.
     `prepare(tx, actor, new, old)` may fill derived columns (home amounts, the first stage) with the transaction at
     hand, and look things up; `after(tx, actor, new, old)` runs behind the write, in the same transaction.
-    A resource with `prepare` or `after` writes in a transaction; all others in one statement.
+    A resource with an `after`, or with a `prepare` that writes, does so in a transaction; all others in one statement.
     """
 
     path: str
@@ -54,7 +59,11 @@ class Resource(msgspec.Struct, kw_only=True, eq=False):
     """The column that the URL's parent fills: `opportunity_id` under `/opportunities/{parent_id}/lines`."""
     check: Callable[[Row, Row | None], None] | None = None
     defaults: Callable[[Row, Actor, datetime], Row] | None = None
-    prepare: Callable[[Tx, Actor, Row, Row | None], Any] | None = None
+    prepare: Callable[[Any, Actor, Row, Row | None], Any] | None = None
+    prepare_reads: bool = False
+    """`prepare` only looks things up: the write stays one statement, and `prepare` gets the database itself."""
+    rereads: frozenset[str] = frozenset()
+    """Columns by whose change a derived field changes too: the answer is then read after the write."""
     after: Callable[[Tx, Actor, Row, Row | None], Any] | None = None
     source: Any = None
 
@@ -67,6 +76,11 @@ class Resource(msgspec.Struct, kw_only=True, eq=False):
             extra_kinds=self.extra_kinds,
             home=self.home,
         )
+
+    @property
+    def is_single(self) -> bool:
+        """Whether its writes are one statement each."""
+        return self.after is None and (self.prepare is None or self.prepare_reads)
 
     @property
     def key(self) -> str:
@@ -89,27 +103,6 @@ def _nested(member: Any) -> bool:
     )
 
 
-_SQL_TYPES: dict[str, str] = {
-    "text": "text",
-    "integer": "bigint",
-    "number": "numeric",
-    "boolean": "boolean",
-    "date": "date",
-    "instant": "timestamptz",
-    "uuid": "uuid",
-    "json": "jsonb",
-}
-
-
-def sql_type(column: sa.Column[Any]) -> str:
-    """The cast of a parameter for this column."""
-    if isinstance(column.type, JSONB):
-        return "jsonb"
-    if isinstance(column.type, sa.ARRAY):
-        return "uuid[]" if isinstance(column.type.item_type, sa.Uuid) else "text[]"
-    return _SQL_TYPES[query.kind_of(column)]
-
-
 # --- writing -----------------------------------------------------------------------------------------------------
 
 
@@ -124,6 +117,7 @@ async def _check_references(run: Tx | Database, resource: Resource, actor: Actor
     wanted = [(name, table, values[name]) for name, table in resource.references.items() if values.get(name)]
     if resource.nested and resource.nested in values:
         wanted = [item for item in wanted if item[0] != resource.nested]
+    wanted = [item for item in wanted if item[2] != actor.id]  # who asks is there
     if not wanted:
         return
     params = Params()
@@ -162,19 +156,27 @@ async def insert(tx: Tx, resource: Resource, actor: Actor, draft: Row) -> Row:
     if resource.prepare:
         await resource.prepare(tx, actor, row, None)
     await ledger.record(tx, actor, f"{resource.name}.created", resource.name, row["id"], version=1)
-    stored = dict(await tx.fetchrow(_insert_sql(resource, tuple(row)) + " RETURNING *", *row.values()))
+    stored = dict(
+        await tx.fetchrow(single.insert_text(resource.table, tuple(row)) + " RETURNING *", *row.values())
+    )
     if resource.after:
         await resource.after(tx, actor, stored, None)
     return stored
 
 
-def _insert_sql(resource: Resource, names: tuple[str, ...], first: int = 1, rows: str = "") -> str:
-    columns = ", ".join(f'"{name}"' for name in names)
-    values = ", ".join(
-        f"${first + index}::{sql_type(resource.table.c[name])}" for index, name in enumerate(names)
-    )
-    source = f"SELECT {values} FROM {rows}" if rows else f"VALUES ({values})"
-    return f"INSERT INTO {resource.table.name} AS t ({columns}) {source}"
+async def _judged(run: Tx | Database, resource: Resource, actor: Actor, old: Row, changes: Row) -> Row:
+    """What really changes, after the rules: derived columns included."""
+    changes = {name: value for name, value in changes.items() if old.get(name) != value}
+    if not changes:
+        return changes
+    new = old | changes
+    if resource.check:
+        resource.check(new, old)
+    await _check_references(run, resource, actor, changes)
+    if resource.prepare:
+        await resource.prepare(run, actor, new, old)
+        changes = {name: value for name, value in new.items() if old.get(name) != value}
+    return changes
 
 
 async def update(
@@ -188,16 +190,9 @@ async def update(
     data: Row | None = None,
 ) -> Row:
     """Writes `changes` over `old` (a row fetched and locked in this transaction) as one version, with its event."""
-    changes = {name: value for name, value in changes.items() if old.get(name) != value}
+    changes = await _judged(tx, resource, actor, old, changes)
     if not changes:
         return old
-    new = old | changes
-    if resource.check:
-        resource.check(new, old)
-    await _check_references(tx, resource, actor, changes)
-    if resource.prepare:
-        await resource.prepare(tx, actor, new, old)
-        changes = {name: value for name, value in new.items() if old.get(name) != value}
     event = kind or f"{resource.name}.updated"
     await ledger.record(tx, actor, event, resource.name, old["id"], version=old["version"] + 1, data=data)
     stored = await _write(tx, resource, actor, old["id"], changes)
@@ -231,17 +226,38 @@ async def locked(
     parent: UUID | None = None,
 ) -> Row:
     """The row, locked for this transaction, if the actor sees it; else `NotFound`."""
+    return await _seen(
+        tx, resource, actor, record_id, deleted=deleted, parent=parent, lock=" FOR UPDATE OF t"
+    )
+
+
+async def _seen(
+    run: Tx | Database,
+    resource: Resource,
+    actor: Actor,
+    record_id: UUID,
+    *,
+    deleted: bool = False,
+    parent: UUID | None = None,
+    lock: str = "",
+) -> Row:
     params = Params([record_id])
     seen = guard(actor, resource.key, "t", params)
     within = f' AND t."{resource.nested}" = {params.add(parent)}' if resource.nested and parent else ""
-    row = await tx.fetchrow(
+    row = await run.fetchrow(
         f"SELECT t.* FROM {resource.table.name} t WHERE t.id = $1 AND {seen}{within}"
-        f" AND t.deleted_at IS {'NOT NULL' if deleted else 'NULL'} FOR UPDATE OF t",
+        f" AND t.deleted_at IS {'NOT NULL' if deleted else 'NULL'}{lock}",
         *params,
     )
     if row is None:
         raise NotFound(f"There is no such {resource.name.replace('_', ' ')}.")
     return dict(row)
+
+
+def _created(request: Web, resource: Resource, record_id: UUID, version: int) -> dict[str, str]:
+    """`Location` and `ETag`; a nested record lives under the parent of this very URL."""
+    where = request.scope["path"].rstrip("/") if resource.nested else f"/api/v1{resource.path}"
+    return {"Location": f"{where}/{record_id}", "ETag": etag(version)}
 
 
 async def document(run: Tx | Database, resource: Resource, actor: Actor, record_id: UUID) -> tuple[str, int]:
@@ -253,31 +269,41 @@ async def document(run: Tx | Database, resource: Resource, actor: Actor, record_
 
 
 async def _create_at_once(
-    database: Database, resource: Resource, actor: Actor, draft: Row, key: idempotency.Key | None
+    request: Web, resource: Resource, draft: Row, key: idempotency.Key | None
 ) -> Response[bytes]:
     """Event, reactions, row, key and answer in one statement."""
+    actor, database = _actor(request), _database(request)
     row = await new_row(database, resource, actor, draft)
-    values = ledger.event_parameters(actor, f"{resource.name}.created", resource.name, row["id"], new_id(), 1)
-    first = ledger.EVENT_PARAMETERS + 1
-    params = Params([*values.values(), *row.values()])
-    insertion = _insert_sql(resource, tuple(row), first, "meant")
-    shown = query.projection(
-        resource.source, "t", query.all_fields(resource.source, hidden(actor, resource.key))
-    )
-    headers = _created(resource, row["id"], 1)
-    kept = idempotency.cte(key, actor, params, "(SELECT doc FROM shown)", headers) if key else ""
-    text = await database.fetchval(
-        f"WITH {ledger.event_cte()}, inserted AS ({insertion} RETURNING *),"
-        f" shown AS (SELECT (SELECT row_to_json(d) FROM (SELECT {shown}) d)::text AS doc FROM inserted t){kept}"
-        f" SELECT doc FROM shown",
-        *params,
-    )
+    if resource.prepare:
+        await resource.prepare(database, actor, row, None)
+    headers = _created(request, resource, row["id"], 1)
+    text = await single.create(database, resource.source, resource.name, actor, row, key, headers)
+    database.forget((resource.name,))
     await database.ring()
     return answer(text, 201, headers)
 
 
-def _created(resource: Resource, record_id: UUID, version: int) -> dict[str, str]:
-    return {"Location": f"/api/v1{resource.path}/{record_id}", "ETag": etag(version)}
+async def _change_at_once(
+    request: Web, resource: Resource, record_id: UUID, values: Row, expected: int | None
+) -> Response[bytes] | None:
+    """Reads, judges, writes where nobody else wrote meanwhile; None when others were quicker several times."""
+    actor, database = _actor(request), _database(request)
+    for _ in range(QUICK_TRIES):
+        old = await _seen(database, resource, actor, record_id, parent=_parent(request))
+        check_version(expected, old["version"])
+        changes = await _judged(database, resource, actor, old, values)
+        if not changes:
+            text, version = await document(database, resource, actor, record_id)
+            return answer(text, headers={"ETag": etag(version)})
+        found = await single.change(database, resource.source, resource.name, actor, old, changes)
+        if found is None:
+            continue
+        database.forget((resource.name,))
+        await database.ring()
+        if not resource.rereads.isdisjoint(changes):
+            found = await document(database, resource, actor, record_id)
+        return answer(found[0], headers={"ETag": etag(found[1])})
+    return None
 
 
 # --- routes ------------------------------------------------------------------------------------------------------
@@ -359,17 +385,17 @@ def _writers(resource: Resource) -> list[HTTPRouteHandler]:
         require(actor, resource.key, "create")
         draft = plain(await body(request, resource.draft)) | await _check_parent(request, resource)
         key = await idempotency.key_of(request)
-        if key and (kept := await idempotency.kept(database, actor, key)):
-            return kept
-        if resource.prepare is None and resource.after is None:
+        if resource.is_single:
             return await idempotency.guarded(
-                database, actor, key, _create_at_once(database, resource, actor, draft, key)
+                database, actor, key, _create_at_once(request, resource, draft, key)
             )
         async with database.begin() as tx:
             await idempotency.hold(tx, actor, key)
+            if key and (kept := await idempotency.kept(tx, actor, key)):
+                return kept
             row = await insert(tx, resource, actor, draft)
             text, version = await document(tx, resource, actor, row["id"])
-            made = answer(text, 201, _created_under(request, resource, row["id"], version))
+            made = answer(text, 201, _created(request, resource, row["id"], version))
             await idempotency.keep(tx, actor, key, made)
         return made
 
@@ -378,6 +404,10 @@ def _writers(resource: Resource) -> list[HTTPRouteHandler]:
         require(actor, resource.key, "update")
         _refuse_hidden(resource, actor, values)
         expected = expected_version(request, required=guarded)
+        if resource.is_single and (
+            done := await _change_at_once(request, resource, record_id, values, expected)
+        ):
+            return done
         async with _database(request).begin() as tx:
             old = await locked(tx, resource, actor, record_id, parent=_parent(request))
             check_version(expected, old["version"])
@@ -413,13 +443,6 @@ def _cleared(column: sa.Column[Any]) -> Any:
     if isinstance(column.type, sa.ARRAY) or empty == "'[]'":
         return []
     return {} if isinstance(column.type, JSONB) else msgspec.UNSET
-
-
-def _created_under(request: Web, resource: Resource, record_id: UUID, version: int) -> dict[str, str]:
-    headers = _created(resource, record_id, version)
-    if resource.nested:
-        headers["Location"] = f"{request.scope['path'].rstrip('/')}/{record_id}"
-    return headers
 
 
 def _removers(resource: Resource) -> list[HTTPRouteHandler]:

@@ -17,8 +17,8 @@ from litestar import Request, Response
 from sqlalchemy.dialects.postgresql import JSONB
 
 from service.access import Actor
-from service.db import INSTANT, Database, Params, Tx, metadata
-from service.errors import BadRequest, Conflict, Invalid
+from service.db import INSTANT, Database, Tx, metadata
+from service.errors import BadRequest, Conflict, Invalid, Problem
 from service.wire import answer
 
 MOST_KEY = 255
@@ -76,39 +76,45 @@ async def kept(run: Tx | Database, actor: Actor, key: Key) -> Response[bytes] | 
     return answer(row["body"], row["status"], row["headers"] | {"Idempotent-Replay": "true"})
 
 
-def cte(key: Key, actor: Actor, params: Params, body_sql: str, headers: dict[str, str]) -> str:
-    """The key's row as one more CTE of a create's single statement; the database refuses a key that is in flight."""
-    values = ", ".join(
-        f"{params.add(value)}::{kind}"
-        for value, kind in (
-            (actor.id, "uuid"),
-            (key.text, "text"),
-            (key.fingerprint, "text"),
-            (201, "int"),
-            (headers, "jsonb"),
-        )
-    )
+def cte(first: int, body_sql: str) -> str:
+    """The key's row as one more CTE of a create's single statement, its `values` from `$first` on.
+
+    The database refuses a key that is in flight.
+    """
+    kinds = ("uuid", "text", "text", "int", "jsonb")
+    places = ", ".join(f"${first + index}::{kind}" for index, kind in enumerate(kinds))
     return (
         f", key AS (INSERT INTO idempotency (actor_id, key, fingerprint, status, headers, body)"
-        f" SELECT {values}, {body_sql} WHERE hold_key({params.add(key.lock(actor))}::bigint))"
+        f" SELECT {places}, {body_sql} WHERE hold_key(${first + len(kinds)}::bigint))"
     )
+
+
+def values(key: Key, actor: Actor, headers: dict[str, str]) -> tuple[Any, ...]:
+    """What stands in the places of `cte`."""
+    return (actor.id, key.text, key.fingerprint, 201, headers, key.lock(actor))
 
 
 async def guarded(
     database: Database, actor: Actor, key: Key | None, work: Awaitable[Response[bytes]]
 ) -> Response[bytes]:
-    """Runs a one-statement create; the loser of a race replays the winner's answer, or hears that it is in flight."""
+    """Runs a one-statement create; who fails under a key that has its answer already replays that answer.
+
+    So a first call costs no look at the kept answers, and a replay is right even where the same call would be refused
+    by now. The loser of a race replays the winner's answer, or hears that it is in flight.
+    """
+    if key is None:
+        return await work
     try:
         return await work
-    except asyncpg.UniqueViolationError as error:
-        if key is None or error.table_name != "idempotency":
-            raise
-        replay = await kept(database, actor, key)
-        if replay is None:
+    except (Problem, asyncpg.UniqueViolationError, asyncpg.LockNotAvailableError) as error:
+        if replay := await kept(database, actor, key):
+            return replay
+        if (
+            isinstance(error, asyncpg.LockNotAvailableError)
+            or getattr(error, "table_name", "") == "idempotency"
+        ):
             raise Conflict("A request with this Idempotency-Key is in flight.") from None
-        return replay
-    except asyncpg.LockNotAvailableError:
-        raise Conflict("A request with this Idempotency-Key is in flight.") from None
+        raise
 
 
 async def hold(tx: Tx, actor: Actor, key: Key | None) -> None:
@@ -121,7 +127,8 @@ async def keep(tx: Tx, actor: Actor, key: Key | None, response: Response[bytes])
     """Stores the answer beside the write."""
     if key is not None:
         await tx.execute(
-            "INSERT INTO idempotency (actor_id, key, fingerprint, status, headers, body) VALUES ($1, $2, $3, $4, $5, $6)",
+            "INSERT INTO idempotency (actor_id, key, fingerprint, status, headers, body)"
+            " VALUES ($1, $2, $3, $4, $5, $6)",
             actor.id,
             key.text,
             key.fingerprint,

@@ -20,11 +20,12 @@ import sqlalchemy as sa
 
 from service import crud, ledger, query
 from service.access import Actor
-from service.crud import Resource, sql_type
+from service.crud import Resource
 from service.db import Database, Tx, metadata
 from service.errors import Conflict, Invalid
 from service.history import assert_known
 from service.ids import new_id
+from service.query import sql_type
 
 CHUNK = 5_000
 MOST_REPORTED = 1_000
@@ -244,7 +245,7 @@ class Importer:
             version.values = self._typed(resource, {name: self._resolve(v) for name, v in version.values.items()}, state)
             state |= version.values
         if resource.check:  # beside itself: a state is judged here, not the way by which it came about
-            whole = {"id": self._ids[self._ref(record)]} | {name: None for name in resource.table.c.keys()} | state
+            whole = {"id": self._ids[self._ref(record)]} | dict.fromkeys(resource.table.c.keys()) | state
             resource.check(whole, whole)
 
     def _typed(self, resource: Resource, values: Values, state: Values) -> Values:

@@ -6,6 +6,7 @@ set). What changed is read from history by the event's id, never stored again.
 
 from collections.abc import Sequence
 from datetime import datetime
+from functools import cache
 from typing import Any
 from uuid import UUID
 
@@ -46,17 +47,17 @@ EVENT_COLUMNS = (
 EVENT_CTE = f"""
 event AS (
     INSERT INTO ledger.events ({EVENT_COLUMNS})
-    VALUES ({{event}}, {{kind}}, {{entity_type}}, {{entity_id}}, {{version}}, {{actor}}, {{door}}, {{change}},
-            {{data}}, coalesce({{occurred_at}}, clock_timestamp()))
+    SELECT {{event}}, {{kind}}, {{entity_type}}, {{entity_id}}, {{version}}, {{actor}}, {{door}}, {{change}},
+           {{data}}, coalesce({{occurred_at}}, clock_timestamp()) {{once}}
 ),
 reaction AS (
     INSERT INTO jobs (id, type, payload, event_id, actor_id, change_id)
     SELECT r.id, r.type, jsonb_build_object('entity_type', {{entity_type}}, 'entity_id', {{entity_id}}),
            {{event}}, {{actor}}, {{change}}
-    FROM unnest({{reaction_ids}}::uuid[], {{reaction_types}}::text[]) AS r(id, type)
+    FROM unnest({{reaction_ids}}::uuid[], {{reaction_types}}::text[]) AS r(id, type) {{each}}
 ),
 meant AS MATERIALIZED (
-    SELECT set_config('sales.event', {{event}}::text, TRUE), set_config('sales.change', {{change}}::text, TRUE)
+    SELECT set_config('sales.event', {{event}}::text, TRUE), set_config('sales.change', {{change}}::text, TRUE) {{once}}
 )"""
 """Event, reactions and the two settings that history's triggers read, for statements that do all in one trip."""
 
@@ -89,7 +90,7 @@ def event_parameters(
     }
 
 
-_TYPES = {
+TYPES = {
     "event": "uuid",
     "kind": "text",
     "entity_type": "text",
@@ -105,14 +106,18 @@ _TYPES = {
 }
 
 
-def event_cte(first: int = 1) -> str:
-    """`EVENT_CTE` with placeholders from `$first` on, in the order of `event_parameters`."""
-    return EVENT_CTE.format_map(
-        {name: f"${first + index}::{kind}" for index, (name, kind) in enumerate(_TYPES.items())}
-    )
+@cache
+def event_cte(first: int = 1, only_for: str = "") -> str:
+    """`EVENT_CTE` with placeholders from `$first` on, in the order of `event_parameters`.
+
+    `only_for` names a CTE of one row or none: without its row nothing is written.
+    """
+    places = {name: f"${first + index}::{kind}" for index, (name, kind) in enumerate(TYPES.items())}
+    once, each = (f"FROM {only_for}", f"CROSS JOIN {only_for}") if only_for else ("", "")
+    return EVENT_CTE.format_map(places | {"once": once, "each": each})
 
 
-EVENT_PARAMETERS = len(_TYPES)
+EVENT_PARAMETERS = len(TYPES)
 _RECORD = f"WITH {event_cte()} SELECT * FROM meant"
 
 
@@ -135,6 +140,7 @@ async def record(
     values = event_parameters(actor, kind, entity_type, entity_id, tx.change_id, version, data, occurred_at)
     await tx.execute(_RECORD, *values.values())
     tx.after_commit.extend(values["reaction_types"])
+    tx.touched.add(entity_type)
     return values["event"]  # type: ignore[no-any-return]
 
 
@@ -157,7 +163,11 @@ async def record_each(
         return
     events = [new_id() for _ in items]
     types = [reaction.job for reaction in reactions_of(kind)]
-    rows = [(new_id(), name, event, entity) for event, (entity, _) in zip(events, items, strict=True) for name in types]
+    rows = [
+        (new_id(), name, event, entity)
+        for event, (entity, _) in zip(events, items, strict=True)
+        for name in types
+    ]
     await tx.execute(
         _RECORD_EACH,
         events,

@@ -94,11 +94,11 @@ class Limiter:
 
     async def take(self, subject: str) -> Verdict:
         """Counts one request of `subject`. Of concurrent ones of a process one asks, the others share its answer."""
+        if verdict := self._of_share(subject):
+            return verdict
         async with self._turns.setdefault(subject, asyncio.Lock()):
-            share = self._shares.get(subject)
-            if share and share.left > 0 and share.until > self._clock():
-                share.left -= 1
-                return Verdict(True, self.limit, self.period, share.remaining + share.left, share.reset)
+            if verdict := self._of_share(subject):
+                return verdict
             if self._clock() < self._quiet_until:
                 return Verdict(True, 0, self.period)
             try:
@@ -107,6 +107,13 @@ class Limiter:
                 self._quiet_until = self._clock() + QUIET_SECONDS
                 log.warning("rate limits are open: Redis is away", error=repr(error))
                 return Verdict(True, 0, self.period)
+
+    def _of_share(self, subject: str) -> Verdict | None:
+        share = self._shares.get(subject)
+        if share is None or share.left <= 0 or share.until <= self._clock():
+            return None
+        share.left -= 1
+        return Verdict(True, self.limit, self.period, share.remaining + share.left, share.reset)
 
     async def _patiently(self, subject: str) -> list[int]:
         """Redis' answer, or `TimeoutError` after 50 ms; time in which this process was itself busy does not count."""

@@ -95,6 +95,31 @@ def kind_of(column: sa.Column[Any]) -> str:
             return "text"
 
 
+_SQL_TYPES: dict[str, str] = {
+    "text": "text",
+    "integer": "bigint",
+    "number": "numeric",
+    "boolean": "boolean",
+    "date": "date",
+    "instant": "timestamptz",
+    "uuid": "uuid",
+    "json": "jsonb",
+}
+
+
+def sql_type(column: sa.Column[Any]) -> str:
+    """The cast of a parameter for this column."""
+    if isinstance(column.type, JSONB):
+        return "jsonb"
+    if isinstance(column.type, ARRAY):
+        return "uuid[]" if isinstance(column.type.item_type, sa.Uuid) else "text[]"
+    return _SQL_TYPES[kind_of(column)]
+
+
+def table_of(name: str) -> sa.Table:
+    return metadata.tables[name]
+
+
 def instant(text: str) -> datetime:
     """An RFC 3339 instant; without a zone it is refused."""
     moment = datetime.fromisoformat(text.replace("Z", "+00:00").replace(" ", "+"))
@@ -269,7 +294,8 @@ class Builder:
         """Visibility, not deleted, the parent of a nested list, the filters, the text."""
         source = self.source
         if self.as_of:
-            seen = f"EXISTS (SELECT 1 FROM {source.table} c WHERE c.id = t.id AND {guard(self.actor, source.table, 'c', self.params)})"
+            now = guard(self.actor, source.table, "c", self.params)
+            seen = f"EXISTS (SELECT 1 FROM {source.table} c WHERE c.id = t.id AND {now})"
         else:
             seen = guard(self.actor, source.table, "t", self.params)
         parts = [seen, "t.deleted_at IS NULL"]
@@ -290,7 +316,9 @@ class Builder:
             )
         if field.startswith(("cf.", "external_ids.")):
             column, _, key = field.partition(".")
-            return self.compare(f"(t.{column} ->> {self.params.add(key[:100])})", "text", field, operator, value)
+            return self.compare(
+                f"(t.{column} ->> {self.params.add(key[:100])})", "text", field, operator, value
+            )
         if "." in field:
             return self.joined(field, operator, value)
         if field not in self.fields:
@@ -315,7 +343,10 @@ class Builder:
             raise unknown(field)
         test = self.compare(f'r."{name}"', columns(table)[name], field, operator, value)
         seen = guard(self.actor, table, "r", self.params)
-        return f'EXISTS (SELECT 1 FROM {table} r WHERE r.id = t."{reference}_id" AND r.deleted_at IS NULL AND {seen} AND {test})'
+        return (
+            f'EXISTS (SELECT 1 FROM {table} r WHERE r.id = t."{reference}_id" AND r.deleted_at IS NULL'
+            f" AND {seen} AND {test})"
+        )
 
     def compare(self, left: str, kind: str, field: str, operator: str, value: str) -> str:
         """`left` against the typed value; a value of the wrong type is a 400 that names the field."""

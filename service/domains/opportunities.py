@@ -295,6 +295,7 @@ LAST_ACTIVITY = (
 PUSHES = (
     "SELECT count(*) FROM (SELECT h.close_date, lag(h.close_date) OVER (ORDER BY h.known_from, h.version) AS earlier"
     " FROM history.opportunities h WHERE h.id = t.id) p WHERE p.close_date > p.earlier"
+    " /* access:opportunities */"  # the past of the very deal that is seen
 )
 
 resource = Resource(
@@ -319,6 +320,8 @@ resource = Resource(
     check=check,
     defaults=owned,
     prepare=prepare,
+    prepare_reads=True,
+    rereads=frozenset({"close_date"}),
 )
 
 

@@ -41,8 +41,12 @@ async def deals(database: Database, people: People) -> dict[str, dict[str, Any]]
             "pipeline_id": row["id"], "key": "open", "name": "Open", "position": 1, "status": "open",
             "probability": 0.5, "forecast_category": "pipeline",
         })  # fmt: skip
-        retail = await crud.insert(tx, accounts, SYSTEM, {"name": "Shop", "industry": "retail", "owner_id": people.rep.id})
-        steel = await crud.insert(tx, accounts, SYSTEM, {"name": "Mill", "industry": "steel", "owner_id": people.rep.id})
+        retail = await crud.insert(
+            tx, accounts, SYSTEM, {"name": "Shop", "industry": "retail", "owner_id": people.rep.id}
+        )
+        steel = await crud.insert(
+            tx, accounts, SYSTEM, {"name": "Mill", "industry": "steel", "owner_id": people.rep.id}
+        )
         rivals = [UUID(int=number + 1) for number in range(2)]
         for name, amount, close, step, region, count in DEALS:
             made[name] = await crud.insert(tx, opportunities, people.rep.actor, {
@@ -160,7 +164,9 @@ async def test_sorts_and_pages_hold_every_row_once(
     """Equal keys, NULLs (last in either direction) and mixed directions: page by page as in one piece."""
     found, cursor = [], ""
     for _ in range(len(expected) + 1):
-        answer = await client.get(f"/opportunities?sort={sort}&limit={limit}{cursor}", headers=people.rep.headers)
+        answer = await client.get(
+            f"/opportunities?sort={sort}&limit={limit}{cursor}", headers=people.rep.headers
+        )
         assert answer.status_code == 200, answer.text
         page = answer.json()
         assert len(page["items"]) <= limit
@@ -176,7 +182,9 @@ async def test_an_insert_between_pages_neither_repeats_nor_loses(
 ) -> None:
     first = (await client.get("/opportunities?sort=name&limit=3", headers=people.rep.headers)).json()
     made = await client.post("/opportunities", headers=people.rep.headers, json={"name": "aardvark"})
-    rest = (await client.get(f"/opportunities?sort=name&cursor={first['next']}", headers=people.rep.headers)).json()
+    rest = (
+        await client.get(f"/opportunities?sort=name&cursor={first['next']}", headers=people.rep.headers)
+    ).json()
     found = [item["name"] for item in first["items"] + rest["items"]]
     await client.delete(f"/opportunities/{made.json()['id']}", headers=people.rep.headers)
     assert found == ["Alpha", "beta", "delta", "Gamma", "zeta", "Épsilon"]
@@ -237,7 +245,9 @@ async def test_as_of_shows_what_was_known(
     assert one.json()["next_step"] == "call"
     assert one.json()["version"] == 1
     assert (await client.get(url, headers=people.rep.headers)).json()["next_step"] == "sign"
-    assert (await client.get(f"/opportunities/{made['id']}?as_of={before}", headers=people.rep.headers)).status_code == 404
+    assert (
+        await client.get(f"/opportunities/{made['id']}?as_of={before}", headers=people.rep.headers)
+    ).status_code == 404
     await client.patch(url, headers=people.rep.headers, json={"next_step": "call"})
     await client.delete(f"/opportunities/{made['id']}", headers=people.rep.headers)
 
@@ -246,7 +256,13 @@ async def test_a_list_as_of_is_for_who_may_see_it_now(
     client: httpx.AsyncClient, people: People, deals: Any
 ) -> None:
     now = datetime.now(UTC).isoformat().replace("+00:00", "Z")
-    for person, count in ((people.rep, 6), (people.manager, 6), (people.rep2, 0), (people.stranger, 0), (people.ops, 6)):
+    for person, count in (
+        (people.rep, 6),
+        (people.manager, 6),
+        (people.rep2, 0),
+        (people.stranger, 0),
+        (people.ops, 6),
+    ):
         answer = await client.get(f"/opportunities?as_of={now}", headers=person.headers)
         assert len(answer.json()["items"]) == count
 

@@ -1,0 +1,83 @@
+"""A write in one trip: event, reactions, row, idempotency key and the answer's JSON in one statement of CTEs.
+
+Each text is built once for each shape of write (which columns, which fields are hidden, with a key or without), so that
+PostgreSQL prepares it once a connection. What a rule looks up it has looked up before: therefore a row is changed only
+where its version is still the one that the rules have judged.
+"""
+
+from functools import lru_cache
+from typing import Any
+
+import sqlalchemy as sa
+
+from service import idempotency, ledger, query
+from service.access import Actor, hidden
+from service.db import Database
+from service.ids import new_id
+from service.query import Source, sql_type
+
+Row = dict[str, Any]
+FIRST = ledger.EVENT_PARAMETERS + 1
+MOST_TEXTS = 4_000
+
+
+async def create(
+    database: Database, source: Source, name: str, actor: Actor, row: Row,
+    key: idempotency.Key | None, headers: dict[str, str],
+) -> str:  # fmt: skip
+    """Stores a new row and returns its document; with a `key` the answer is kept beside it."""
+    event = ledger.event_parameters(actor, f"{name}.created", name, row["id"], new_id(), 1)
+    sql = _create_text(source, tuple(row), hidden(actor, source.table), key is not None)
+    kept = idempotency.values(key, actor, headers) if key else ()
+    text: str = await database.fetchval(sql, *event.values(), *row.values(), *kept)
+    return text
+
+
+async def change(
+    database: Database, source: Source, name: str, actor: Actor, old: Row, changes: Row
+) -> tuple[str, int] | None:
+    """Writes `changes` over `old` and returns document and version; None when the row has another version by now."""
+    event = ledger.event_parameters(actor, f"{name}.updated", name, old["id"], new_id(), old["version"] + 1)
+    sql = _change_text(source, tuple(changes), hidden(actor, source.table))
+    found = await database.fetchrow(sql, *event.values(), old["id"], old["version"], *changes.values())
+    return (found[0], found[1]) if found else None
+
+
+def _document(source: Source, without: frozenset[str]) -> str:
+    shown = query.projection(source, "t", query.all_fields(source, without))
+    return f"(SELECT row_to_json(d) FROM (SELECT {shown}) d)::text"
+
+
+def insert_text(table: sa.Table, names: tuple[str, ...], first: int = 1, rows: str = "") -> str:
+    """INSERT of one row whose values stand from `$first` on."""
+    columns = ", ".join(f'"{name}"' for name in names)
+    values = ", ".join(f"${first + index}::{sql_type(table.c[name])}" for index, name in enumerate(names))
+    source = f"SELECT {values} FROM {rows}" if rows else f"VALUES ({values})"
+    return f"INSERT INTO {table.name} AS t ({columns}) {source}"
+
+
+@lru_cache(MOST_TEXTS)
+def _create_text(source: Source, names: tuple[str, ...], without: frozenset[str], keyed: bool) -> str:
+    insertion = insert_text(query.table_of(source.table), names, FIRST, "meant")
+    kept = idempotency.cte(FIRST + len(names), "(SELECT doc FROM shown)") if keyed else ""
+    return (
+        f"WITH {ledger.event_cte()}, inserted AS ({insertion} RETURNING *),"
+        f" shown AS (SELECT {_document(source, without)} AS doc FROM inserted t){kept} SELECT doc FROM shown"
+    )
+
+
+@lru_cache(MOST_TEXTS)
+def _change_text(source: Source, names: tuple[str, ...], without: frozenset[str]) -> str:
+    table = query.table_of(source.table)
+    sets = ", ".join(
+        f'"{name}" = ${index}::{sql_type(table.c[name])}' for index, name in enumerate(names, FIRST + 2)
+    )
+    actor = f"${list(ledger.TYPES).index('actor') + 1}::uuid"
+    return (
+        f"WITH locked AS (SELECT t.id FROM {table.name} t WHERE t.id = ${FIRST}::uuid AND t.version = ${FIRST + 1}::int"
+        f" AND t.deleted_at IS NULL FOR UPDATE OF t /* access:{table.name} */),"  # asked when `old` was read
+        f" {ledger.event_cte(1, 'locked')},"
+        f" changed AS (UPDATE {table.name} t SET {sets}, version = t.version + 1, updated_at = clock_timestamp(),"
+        f" updated_by_id = {actor} FROM meant WHERE t.id = ${FIRST}::uuid RETURNING t.*)"
+        f" SELECT {_document(source, without)}, t.version FROM changed t"
+    )

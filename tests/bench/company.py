@@ -1,0 +1,70 @@
+"""A company to measure on: 400 people who sell, one manager over 299 of them, 10,000 deals with their history."""
+
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from service import crud, ledger
+from service.access import SYSTEM
+from service.db import Database, Tx
+from service.domains.teams import resource as teams
+from service.domains.users import resource as users
+from service.ids import new_id
+
+
+class Company(NamedTuple):
+    manager: UUID
+    deals: list[UUID]
+    """Those that the manager sees."""
+    accounts: list[UUID]
+
+
+async def build(database: Database, deals: int = 10_000, people: int = 400, led: int = 299) -> Company:
+    """Fills an empty database; the rows go in by COPY, so the triggers write their history."""
+    async with database.begin() as tx:
+        root = await crud.insert(tx, teams, SYSTEM, {"name": "Sales"})
+        boss = await crud.insert(
+            tx,
+            users,
+            SYSTEM,
+            {"email": "boss@bench.example", "name": "Boss", "role": "manager", "team_id": root["id"]},
+        )
+        west = await crud.insert(
+            tx, teams, SYSTEM, {"name": "West", "parent_id": root["id"], "manager_id": boss["id"]}
+        )
+        pipeline = await tx.fetchval("SELECT id FROM pipelines WHERE is_default")
+        sellers = [new_id() for _ in range(people)]
+        await _copy(tx, "user", "users", [
+            {"id": one, "email": f"rep{n}@bench.example", "name": f"Rep {n}", "role": "rep",
+             "team_id": west["id"] if n < led else root["id"]}
+            for n, one in enumerate(sellers)
+        ])  # fmt: skip
+        accounts = [new_id() for _ in range(2_000)]
+        await _copy(tx, "account", "accounts", [
+            {"id": one, "name": f"Account {n}", "industry": "retail", "owner_id": sellers[n % people]}
+            for n, one in enumerate(accounts)
+        ])  # fmt: skip
+        made = [new_id() for _ in range(deals)]
+        await _copy(tx, "opportunity", "opportunities", [
+            _deal(n, one, sellers[n % people], accounts[n % 2000], pipeline) for n, one in enumerate(made)
+        ])  # fmt: skip
+    await database.execute("ANALYZE")
+    return Company(boss["id"], [one for n, one in enumerate(made) if n % people < led], accounts[:led])
+
+
+def _deal(number: int, deal: UUID, owner: UUID, account: UUID, pipeline: UUID) -> dict[str, Any]:
+    now = datetime.now(UTC)
+    return {
+        "id": deal, "name": f"Deal {number}", "owner_id": owner, "account_id": account, "pipeline_id": pipeline,
+        "stage": "proposal", "status": "open", "probability": 0.45, "forecast_category": "best_case",
+        "amount": Decimal(1000 + number % 977), "amount_home": Decimal(1000 + number % 977), "currency": "USD",
+        "close_date": (now + timedelta(days=number % 120)).date(), "stage_entered_at": now,
+        "next_step": "call", "description": "A deal to measure on.",
+    }  # fmt: skip
+
+
+async def _copy(tx: Tx, name: str, table: str, rows: list[dict[str, Any]]) -> None:
+    await ledger.record(tx, SYSTEM, f"{name}.imported", name, data={"records": len(rows)})
+    columns = list(rows[0])
+    await tx.copy_records(table, columns, [tuple(row[column] for column in columns) for row in rows])
