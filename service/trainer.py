@@ -1,4 +1,4 @@
-"""The room that trains, as a process: `python -m training …`, whose lines of JSON are read as they come.
+"""The room that trains, as a process: `python -m training.…`, whose lines of JSON are read as they come.
 
 A line is one of `{"progress": {"what", "done", "total"}}`, `{"row": {…}}` and `{"result": {…}}`; anything else is a
 remark for the log. The product imports nothing of that room.
@@ -23,10 +23,13 @@ LAST_WORDS = 2_000
 """Characters of a failed process's error output that are kept."""
 
 
-async def lines(settings: Settings, *arguments: str) -> AsyncIterator[dict[str, Any]]:
-    """The lines of a run. Raises `Conflict` with the process's last words when it fails; leaving early ends it."""
+async def lines(settings: Settings, module: str, *arguments: str) -> AsyncIterator[dict[str, Any]]:
+    """The lines of a run of `module`, for instance `training.league`.
+
+    Raises `Conflict` with the process's last words when it fails; leaving early ends it.
+    """
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "training", *arguments,
+        sys.executable, "-m", module, *arguments,
         cwd=ROOT, env={**os.environ, **settings.environment(), "OMP_NUM_THREADS": "1"}, limit=LONGEST_LINE,
         stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
     )  # fmt: skip

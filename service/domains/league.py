@@ -1,7 +1,7 @@
 """The league: methods of forecasting on past periods, each as it would have been made then, beside what came."""
 
 from collections.abc import Awaitable, Callable, Iterable
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -13,7 +13,7 @@ from litestar.di import NamedDependency
 from litestar.params import FromQuery
 
 from ml import forecast
-from service import nodes, trainer
+from service import calendar, nodes, trainer
 from service.access import Actor, require
 from service.db import Database
 from service.domains.forecasts import NodeRef
@@ -144,7 +144,10 @@ def _money(value: float | None) -> Decimal | None:
 async def compute(database: Database, settings: Settings, periods: int, tell: Progress) -> int:
     """Forecasts the past periods anew in a process of its own, and keeps the rows."""
     rows: list[dict[str, Any]] = []
-    async for line in trainer.lines(settings, "league", "--periods", str(periods)):
+    now = await calendar.data_now(database, datetime.now(UTC))
+    async for line in trainer.lines(
+        settings, "training.league", "--as-of", now.isoformat(), "--periods", str(periods)
+    ):
         if "row" in line:
             rows.append(line["row"])
         elif "progress" in line:
