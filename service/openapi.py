@@ -128,7 +128,7 @@ def _operation(route: HTTPRoute, method: str, handler: Any, shapes: list[Any]) -
 def _shapes(handler: Any, resource: Resource | None, role: str | None) -> tuple[Any, Any]:
     if resource is not None:
         body = {"create": resource.draft, "patch": resource.patch, "put": resource.patch}.get(role or "")
-        return body, None if role == "delete" else resource.item
+        return body, None if role == "delete" else handler.opt.get("answer", resource.item)
     field = getattr(handler, "parsed_data_field", None)
     body = handler.opt.get("body") or (field.annotation if field is not None else None)
     answer = handler.opt.get("answer")

@@ -68,7 +68,7 @@ class ApiKeyPatch(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 
 
 class ApiKey(msgspec.Struct, kw_only=True):
-    """`key` stands in the answer to its creation only."""
+    """`prefix` is the key's beginning: enough to know it by."""
 
     id: UUID
     version: int
@@ -83,9 +83,14 @@ class ApiKey(msgspec.Struct, kw_only=True):
     prefix: str
     user_id: UUID
     last_used_at: datetime | None
-    key: str | None = None
     external_ids: dict[str, str]
     cf: dict[str, Any]
+
+
+class ApiKeyWithKey(ApiKey, kw_only=True):
+    """The answer to its creation: the key is shown nowhere else."""
+
+    key: str | None = None
 
 
 # Rules ---------------------------------------------------------------------------------------------
@@ -146,7 +151,7 @@ async def make_key(tx: Tx, actor: Actor, draft: Row) -> tuple[Row, str]:
 # Routes --------------------------------------------------------------------------------------------
 
 
-@post("/api-keys", name="create /api-keys", opt={"create": API_KEY})
+@post("/api-keys", name="create /api-keys", opt={"create": API_KEY, "answer": ApiKeyWithKey})
 async def create(request: Web) -> Response[bytes]:
     """A new key. A replay under the same `Idempotency-Key` comes without the key: it is shown once."""
     actor: Actor = request.scope["actor"]  # type: ignore[typeddict-item]  # set by the middleware

@@ -73,7 +73,8 @@ _VERSIONS = """
 SELECT h.event_id, to_jsonb(h) AS new, to_jsonb(p) AS old
 FROM history.{table} h
 LEFT JOIN LATERAL (SELECT * FROM history.{table} p WHERE p.id = h.id AND p.version = h.version - 1 LIMIT 1) p ON TRUE
-WHERE h.id = ANY($1::uuid[]) AND h.event_id = ANY($2::uuid[])"""
+WHERE h.id = ANY($1::uuid[]) AND h.event_id = ANY($2::uuid[]) /* access:{table} */"""
+"""Asked for records only that `visible_rows` has let through."""
 
 
 def position(after: str | None) -> tuple[str, int]:

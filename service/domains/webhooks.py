@@ -124,7 +124,7 @@ class WebhookPatch(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 
 
 class Webhook(msgspec.Struct, kw_only=True):
-    """`secret` stands in the answers to creation and rotation only."""
+    """`disabled_reason` says why the product itself stopped sending."""
 
     id: UUID
     version: int
@@ -140,9 +140,14 @@ class Webhook(msgspec.Struct, kw_only=True):
     is_active: bool
     status: str
     disabled_reason: str | None
-    secret: str | None = None
     external_ids: dict[str, str]
     cf: dict[str, Any]
+
+
+class WebhookWithSecret(Webhook, kw_only=True):
+    """The answers to creation and rotation: the secret is shown nowhere else."""
+
+    secret: str | None = None
 
 
 class Replay(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
@@ -226,7 +231,7 @@ def _context(request: Web) -> tuple[Actor, Database, Settings]:
     return request.scope["actor"], state.database, state.settings  # type: ignore[typeddict-item]  # by middleware
 
 
-@post("/webhooks", name="create /webhooks", opt={"create": WEBHOOK})
+@post("/webhooks", name="create /webhooks", opt={"create": WEBHOOK, "answer": WebhookWithSecret})
 async def create(request: Web) -> Response[bytes]:
     """A new endpoint with its secret. A replay under the same `Idempotency-Key` comes without the secret."""
     actor, database, settings = _context(request)
@@ -258,7 +263,7 @@ async def judge_body(request: Web) -> None:
         await judge_url(patch.url, settings)
 
 
-@post("/webhooks/{record_id:uuid}/rotate", status_code=200, opt={"answer": Webhook})
+@post("/webhooks/{record_id:uuid}/rotate", status_code=200, opt={"answer": WebhookWithSecret})
 async def rotate(request: Web, record_id: FromPath[UUID]) -> Response[bytes]:
     """A new secret. For a day messages carry a signature by the old one too, so receivers lose none."""
     actor, database, settings = _context(request)

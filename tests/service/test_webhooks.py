@@ -160,7 +160,9 @@ async def test_the_secret_is_shown_once_and_stored_sealed(
         assert made["secret"] not in (await client.get(path, headers=people.ops.headers)).text
     stored = await database.fetch("SELECT sealed FROM webhook_secrets")
     assert all(made["secret"].encode() not in row["sealed"] for row in stored)
-    history = await database.fetchval("SELECT string_agg(to_jsonb(h)::text, '') FROM history.webhooks h")
+    history = await database.fetchval(
+        "SELECT string_agg(to_jsonb(h)::text, '') FROM history.webhooks h /* access:webhooks */"
+    )
     assert made["secret"] not in history
 
 
@@ -441,7 +443,7 @@ async def test_a_dead_endpoint_delays_nobody_else(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The dead one accepts and never answers."""
-    monkeypatch.setattr(outbound, "TIMEOUT_SECONDS", 1.0)
+    monkeypatch.setattr(outbound, "TIMEOUT_SECONDS", 3.0)
     arrived: list[float] = []
     receiver.answer = lambda headers, body: (arrived.append(time.perf_counter()), (200, {}))[1]
     dead = f"http://127.0.0.1:{sockets[1].getsockname()[1]}/"
@@ -453,8 +455,8 @@ async def test_a_dead_endpoint_delays_nobody_else(
     turn = asyncio.create_task(worker.drain())
     while len(arrived) < 30:
         await asyncio.sleep(0.02)
-        assert time.perf_counter() - started < 8
-    assert arrived[-1] - started < 4
+        assert time.perf_counter() - started < 20
+    assert arrived[-1] - started < 12  # alone the dead one takes 22 s
     await turn
 
 
