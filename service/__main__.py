@@ -30,6 +30,7 @@ COMMANDS: dict[str, str] = {
     "notebook": "notebook",
     "forecast": "forecast",
     "league": "forecast",
+    "search": "search",
 }
 """Command → the module of `service.commands` whose `commands` hold it."""
 

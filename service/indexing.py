@@ -198,7 +198,7 @@ SELECT i, $1, $2, x::vector FROM unnest($3::uuid[], $4::text[]) AS v(i, x) JOIN 
 ON CONFLICT DO NOTHING"""
 
 
-async def embed_missing(database: Database, most: int, job: Job | None = None) -> int:
+async def embed_missing(database: Database | Tx, most: int, job: Job | None = None) -> int:
     """Gives up to `most` chunks their vectors; equal texts are embedded once. Returns how many were done."""
     name, version = finding.embedder.name, finding.embedder.version
     known: dict[str, str] = {}

@@ -1,6 +1,5 @@
 """Search: found by meaning and by words, only what is there and only for whom; deals like a deal."""
 
-import re
 import time
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,10 +10,10 @@ import httpx
 import numpy as np
 import pytest
 
-from ml import rank
-from service import finding, indexing
+from service import evaluating, finding, indexing
 from service.access import SYSTEM
 from service.db import Database
+from service.errors import Invalid
 from service.indexing import Chunk, Source
 from service.worker import Worker
 from tests.conftest import People
@@ -294,60 +293,33 @@ async def test_a_search_costs_little(
 # Cranfield -----------------------------------------------------------------------------------------
 
 
-def cranfield(folder: Path) -> tuple[dict[int, tuple[str, str]], list[str], dict[int, dict[int, float]]]:
-    """Documents (title, abstract), questions in file order, and question number → relevant documents."""
-    documents = {}
-    for block in re.split(r"^\.I ", (folder / "cran.all.1400").read_text(), flags=re.M)[1:]:
-        number, _, rest = block.partition("\n")
-        parts = re.split(r"^\.([TABW])\s*$", rest, flags=re.M)
-        fields = dict(zip(parts[1::2], (" ".join(part.split()) for part in parts[2::2]), strict=True))
-        title, text = fields.get("T", ""), fields.get("W", "")
-        documents[int(number)] = (title, text[len(title) :].strip() if text.startswith(title) else text)
-    questions = [
-        " ".join(b.split(".W")[1].split()) for b in (folder / "cran.qry").read_text().split(".I ")[1:]
-    ]
-    grades: dict[int, dict[int, float]] = {}
-    for line in (folder / "cranqrel").read_text().splitlines():
-        question, document, code = map(int, line.split()[:3])
-        if code > 0:
-            grades.setdefault(question, {})[document] = 1.0
-    return documents, questions, grades
-
-
 async def test_fusion_finds_more_than_words_alone(shared_data: Path | None, database: Database) -> None:
-    """On a part of Cranfield; the whole is measured by `make report`. Passes where the files are not at hand."""
+    """On a part of Cranfield (`sales search --evaluate` takes the whole). Passes where the files are not at hand."""
     if shared_data is None or not (shared_data / "cranfield").is_dir():
         return
-    documents, questions, grades = cranfield(shared_data / "cranfield")
-    chosen = sorted(grades)[:6]
-    relevant = {document for question in chosen for document in grades[question]}
-    kept = sorted(relevant.union(sorted(documents)[:20]))
-    figures: dict[str, list[float]] = {"words": [], "meaning": [], "fused": []}
-    async with database.begin() as tx:
-        await tx.execute("DELETE FROM chunks")
-        await tx.execute("DELETE FROM search_terms")
-        sources = [
-            Source(
-                id=UUID(int=n), kind="document", title=documents[n][0], body=documents[n][1], written_at=NOW
-            )
-            for n in kept
-        ]
-        await indexing.store(tx, [], [piece for source in sources for piece in indexing.pieces(source, [])])
-        await indexing.embed_missing(tx, 1000)  # type: ignore[arg-type]  # it only reads and writes
-        owner = {
-            row["id"]: row["entity_id"].int for row in await tx.fetch("SELECT id, entity_id FROM chunks")
-        }
-        for number in chosen:
-            lists = {
-                "words": await finding.lexical(tx, SYSTEM, questions[number - 1], finding.Wanted()),
-                "meaning": await finding.dense(
-                    tx, SYSTEM, await finding.vector_of(questions[number - 1]), finding.Wanted()
-                ),
-                "fused": list(await finding.ranked(tx, SYSTEM, questions[number - 1], finding.Wanted())),
-            }
-            for name, ids in lists.items():
-                order = list(dict.fromkeys(owner[key] for key in ids))
-                figures[name].append(rank.ndcg(order, grades[number]))
-    means = {name: float(np.mean(values)) for name, values in figures.items()}
-    assert means["fused"] > means["words"], means
-    assert means["fused"] > 0.5, means
+    sources, grades = evaluating.cranfield(shared_data / "cranfield")
+    assert (len(sources), len(grades), sum(map(len, grades.values()))) == (1400, 225, 1612)
+    chosen = dict(list(grades.items())[:6])
+    relevant = {document for answers in chosen.values() for document in answers}
+    kept = [source for source in sources if source.id in relevant or source.id.int <= 20]
+    before = await database.fetchval("SELECT count(*) FROM chunks")
+    words, meaning, both = await evaluating.on_collection(database, kept, chosen)
+    assert both.ndcg_10 > words.ndcg_10, (words, meaning, both)
+    assert both.ndcg_10 > 0.5
+    assert both.n == 6
+    assert "nDCG@10" in evaluating.table([words, meaning, both])
+    assert await database.fetchval("SELECT count(*) FROM chunks") == before, (
+        "an evaluation leaves nothing behind"
+    )
+
+
+async def test_graded_answers_come_from_any_file(
+    tmp_path: Path, texts: dict[str, Any], database: Database
+) -> None:
+    file = tmp_path / "graded.csv"
+    file.write_text(f"query,document,grade\nhandling price objections,{texts['card']['id']},1\n")
+    measured = await evaluating.evaluate(database, file)
+    assert {m.way: m.ndcg_10 for m in measured}["both"] == 1.0
+    file.write_text("query,document,grade\nx,y,z\n")
+    with pytest.raises(Invalid, match="line 2"):
+        await evaluating.evaluate(database, file)
