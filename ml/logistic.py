@@ -19,6 +19,8 @@ PULLS = (10.0, 100.0, 1000.0)
 INTERCEPT = 0.3
 FEWEST = 25
 """An indicator needs that many rows."""
+KEPT_ROWS = 1_000
+"""Rows that are unfolded once for several questions."""
 
 
 @dataclass(eq=False)
@@ -49,6 +51,7 @@ class Logistic(Classifier):
         self.columns_ = tuple(sorted(name for name in frame.columns if name != self.by))
         self.words_ = {name: of for name, of in frame.words.items() if name in (*self.columns_, self.by)}
         given = frame.only(self.columns_, self.words_)
+        self.__dict__.pop("_kept", None)
         self.basis_ = [
             unfolding(given.values[:, j], name, len(self.words_.get(name, ())), name in self.monotone)
             for j, name in enumerate(self.columns_)
@@ -75,9 +78,18 @@ class Logistic(Classifier):
         return parts[:, 0], np.add.reduceat(parts[:, 1:], self._starts(), axis=1)
 
     def _matrix(self, frame: Frame) -> Floats:
+        """The unfolded rows. The last ones are kept: the roll-forward asks about the same rows once for every stage."""
         values = frame.only(self.columns_, self.words_).values
+        key = values.tobytes() if len(values) <= KEPT_ROWS else None
+        kept = self.__dict__.get("_kept")
+        if key is not None and kept is not None and kept[0] == key:
+            last: Floats = kept[1]
+            return last
         blocks = [unfolded(values[:, j], basis) for j, basis in enumerate(self.basis_)]
-        return np.hstack([np.ones((len(values), 1)), *blocks])
+        matrix = np.hstack([np.ones((len(values), 1)), *blocks])
+        if key is not None:
+            self.__dict__["_kept"] = (key, matrix)
+        return matrix
 
     def _start(self, size: int) -> Floats:
         """Coefficients before the first row: the prior chance, and nothing that changes it."""

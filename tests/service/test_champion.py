@@ -1,0 +1,179 @@
+"""A champion speaks, its scores are whole and replayed; what it may not say the baseline says, and names why."""
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+import msgspec
+import numpy as np
+import pytest
+from litestar.testing import AsyncTestClient
+
+from features.catalogue import SETS
+from ml.frame import Frame
+from ml.lead import LeadModel, LeadPanel
+from ml.panel import LOST, WON, Panel
+from ml.win import WinModel
+from registry import bundle, champion
+from registry.bundle import Manifest
+from service.baselines import WEEKS, Said
+from service.db import Database
+from service.replay import replayed
+from service.scoring import score_all
+from service.settings import Settings
+from service.voices import merged
+from service.worker import Worker
+from tests.conftest import People
+from tests.service.test_scores import is_whole, make_deal, score_of
+
+pytestmark = pytest.mark.anyio
+
+STAGES = ("prospecting", "qualification", "proposal")
+COLUMNS = ("age_weeks", "weeks_in_stage", "amount_log", "activities_28d")
+
+
+def win_model() -> WinModel:
+    """Learned from deals that go on more often the more is done with them."""
+    random, n = np.random.default_rng(5), 4000
+    stage = random.integers(0, 3, n)
+    columns: dict[str, Any] = {name: random.uniform(0, 10, n) for name in COLUMNS}
+    go = 0.1 + 0.03 * columns["activities_28d"]
+    luck = random.uniform(size=n)
+    moved = np.where(stage == 2, WON, stage + 1)
+    outcome = np.where(luck < go, moved, np.where(luck > 0.93, LOST, stage)).astype(np.int64)
+    frame = Frame.of(columns | {"stage": stage.astype(np.float64)}, {"stage": STAGES})
+    panel = Panel(np.arange(n), random.uniform(20000, 20300, n), stage, frame, outcome)
+    return WinModel(stages=STAGES, tier="logistic").fit(panel)
+
+
+def lead_model() -> LeadModel:
+    random, n = np.random.default_rng(6), 2000
+    activities = random.integers(0, 6, n).astype(np.float64)
+    at = random.uniform(20000, 20200, n)
+    days = np.where(random.uniform(size=n) < 0.1 + 0.1 * activities, random.uniform(0, 90, n), np.inf)
+    frame = Frame.of({"lead_activities_28d": activities})
+    return LeadModel(tier="logistic").fit(LeadPanel(np.arange(n), at, frame, at + days, 20400.0))
+
+
+async def enthrone(
+    database: Database,
+    settings: Settings,
+    model: str,
+    set_name: str,
+    estimator: Any,
+    features: tuple[str, ...],
+    **changes: Any,
+) -> int:
+    """Writes a model as a bundle, registers it and makes it champion; returns its version."""
+    version = await champion.next_version(database, model)
+    now = datetime.now(UTC)
+    manifest = Manifest(
+        model=model, version=version, tier="logistic", feature_set=set_name, features=features,
+        fingerprint=SETS[set_name].fingerprint, training_as_of=now, created_at=now,
+        calibration={"brier": 0.2, "log_loss": 0.6, "ece": 0.01, "n": 500},
+    )  # fmt: skip
+    manifest = msgspec.structs.replace(manifest, **changes)
+    folder, sha256 = bundle.write(settings.home / "models", manifest, estimator.to_text())
+    await champion.add(
+        database, model, version, tier="logistic", feature_set=manifest.fingerprint, metrics={},
+        verdict={"is_publishable": True}, card={}, folder=folder, sha256=sha256, run_id=None, training_as_of=now,
+        created_by="test",
+    )  # fmt: skip
+    await champion.promote(database, model, version, by="test")
+    return version
+
+
+async def test_a_champion_scores_and_its_score_is_replayed(
+    client: AsyncTestClient, people: People, worker: Worker, database: Database, settings: Settings
+) -> None:
+    deal = await make_deal(client, people)
+    await worker.drain()
+    assert (await score_of(client, people, deal))["tier"] == "baseline"
+    version = await enthrone(database, settings, "win", "deal_win", win_model(), ("stage", *COLUMNS))
+    assert (await score_of(client, people, deal))["is_stale"] is True, "another model serves now"
+    assert (await score_all(database, settings))["deals"] >= 1
+    score = await score_of(client, people, deal)
+    is_whole(score)
+    assert (score["tier"], score["model_version"], score["is_stale"]) == ("logistic", version, False)
+    assert {"stage", "activity"} <= {reason["key"] for reason in score["reasons"]}
+    assert score["calibration"]["n"] == 500
+    for _ in range(3):
+        call = {"type": "call", "occurred_at": datetime.now(UTC).isoformat(), "opportunity_id": deal["id"]}
+        assert (await client.post("/activities", headers=people.rep.headers, json=call)).status_code == 201
+    await worker.drain()
+    after = await score_of(client, people, deal)
+    is_whole(after)
+    assert after["win_probability"] > score["win_probability"]
+    again = await replayed(database, settings.home / "models", UUID(after["id"]))
+    assert again["verdict"] == "the same"
+
+
+async def test_a_stage_that_the_champion_never_saw_is_the_baselines(
+    client: AsyncTestClient, people: People, worker: Worker, database: Database, settings: Settings
+) -> None:
+    await enthrone(database, settings, "win", "deal_win", win_model(), ("stage", *COLUMNS))
+    deal = await make_deal(client, people, stage="negotiation")
+    other = await make_deal(client, people)
+    await worker.drain()
+    score = await score_of(client, people, deal)
+    is_whole(score)
+    assert (score["tier"], score["model_version"]) == ("baseline", None)
+    assert "never saw a deal in stage negotiation" in score["gate"]["reason"]
+    assert (await score_of(client, people, other))["tier"] == "logistic"
+
+
+@pytest.mark.parametrize(
+    ("changes", "harm", "reason"),
+    [
+        ({"fingerprint": "of another day"}, False, "features that have changed since"),
+        ({}, True, "do not match the registered sha256"),
+    ],
+)
+async def test_a_champion_that_may_not_speak_gives_its_reason(
+    client: AsyncTestClient, people: People, worker: Worker, database: Database, settings: Settings,
+    changes: dict[str, Any], harm: bool, reason: str,
+) -> None:  # fmt: skip
+    version = await enthrone(
+        database, settings, "win", "deal_win", win_model(), ("stage", *COLUMNS), **changes
+    )
+    if harm:
+        path = settings.home / "models" / "win" / str(version) / bundle.MODEL
+        path.write_text(path.read_text() + " ")
+    deal = await make_deal(client, people)
+    await worker.drain()
+    score = await score_of(client, people, deal)
+    is_whole(score)
+    assert score["tier"] == "baseline"
+    assert reason in score["gate"]["reason"]
+
+
+async def test_leads_have_a_champion_of_their_own(
+    client: AsyncTestClient, people: People, worker: Worker, database: Database, settings: Settings
+) -> None:
+    await enthrone(database, settings, "lead", "lead_convert", lead_model(), ("lead_activities_28d",))
+    made = await client.post("/leads", headers=people.rep.headers, json={"company": "Acme"})
+    await worker.drain()
+    score = (await client.get(f"/leads/{made.json()['id']}/score", headers=people.rep.headers)).json()
+    is_whole(score)
+    assert score["tier"] == "logistic"
+    assert (
+        score["convert_30d_probability"] < score["convert_60d_probability"] < score["convert_90d_probability"]
+    )
+
+
+def test_a_mixed_answer_keeps_each_row_in_its_place() -> None:
+
+    def said(win: list[float], trained: bool) -> Said:
+        n = len(win)
+        flat = np.tile(np.array(win)[:, None], (1, WEEKS))
+        return Said(
+            np.array(win), flat, flat, np.full(n, 0.1), ("stage",), np.full((n, 1), 0.2), np.full(n, trained)
+        )
+
+    rows = np.array([True, False, True])
+    found = merged(3, ("age_weeks", "stage"), [(rows, said([0.3, 0.5], True)), (~rows, said([0.4], False))])
+    assert found.win.tolist() == [0.3, 0.4, 0.5]
+    assert found.is_trained.tolist() == [True, False, True]
+    assert found.effects.tolist() == [[0, 0.2]] * 3
+    assert replace(found, base=found.base).lost[:, 0].tolist() == [0.3, 0.4, 0.5]
