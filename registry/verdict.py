@@ -14,6 +14,10 @@ MOST_ECE = 0.05
 SUSPICIOUS_AUC = 0.97
 WORST_SEGMENT = 0.05
 """By how much the log loss of a segment may exceed the champion's on the same rows."""
+REQUIRED_DEALS = {"closed_won": 100, "closed_lost": 100, "months_of_history": 6, "stage_history_share": 0.5}
+REQUIRED_LEADS = {"converted": 100, "not_converted": 100, "months_of_history": 6}
+REQUIRED_AMOUNTS = {"closed_won": 100}
+"""The data that a tier above the baseline needs before it is worth asking."""
 
 
 class Gate(msgspec.Struct, frozen=True):

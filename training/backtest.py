@@ -85,19 +85,24 @@ async def replay(
     *,
     periods: int = 8,
     without: tuple[str, ...] = (),
+    panel: DealSet | None = None,
+    before: tuple[int, ...] = (*BEFORE, *ROLLING),
     tell: Tell | None = None,
 ) -> Replay:
-    """Forecasts the last `periods` quarters that ended by `as_of`, at each of their origins."""
+    """Forecasts the last `periods` quarters that ended by `as_of`, `before` days ahead of their ends.
+
+    `panel`: landmarks that have been read already.
+    """
     past = await read(fetch, await read_calendar(fetch))
     found = Replay(past, days(as_of))
     wanted = quarters(past.first + LEAST_HISTORY, found.as_of + LAST_DAY, past.calendar)[-periods:]
     if not wanted:
         return found
-    panel = await deal_panel(fetch, feature_set, as_of, without=without, tell=tell)
+    panel = panel or await deal_panel(fetch, feature_set, as_of, without=without, tell=tell)
     for number, quarter in enumerate(wanted):
         model = fit_then(panel, quarter.start)
-        for before in sorted({*BEFORE, *ROLLING}, reverse=True):
-            found.looks.append(await look(fetch, feature_set, without, past, panel, model, quarter, before))
+        for ahead in sorted(set(before), reverse=True):
+            found.looks.append(await look(fetch, feature_set, without, past, panel, model, quarter, ahead))
         if tell:
             tell("past periods", number + 1, len(wanted))
     return found
@@ -115,7 +120,7 @@ def fit_then(panel: DealSet, day: float) -> WinModel | None:
         known = known.take(drawn[known.deal])
     if int(np.sum(known.outcome == -1)) < LEAST_WON or int(np.sum(known.outcome < 0)) < LEAST_CLOSED:
         return None
-    return WinModel(panel.stages, "logistic").fit(known)
+    return WinModel(panel.stages, "logistic", weeks=WEEKS).fit(known)
 
 
 async def look(
@@ -300,10 +305,14 @@ async def learn_arrivals(
     *,
     periods: int = 8,
     without: tuple[str, ...] = (),
+    panel: DealSet | None = None,
+    before: tuple[int, ...] = (*BEFORE, *ROLLING),
     tell: Tell | None = None,
 ) -> Learned:
     """The arrivals of business as of an instant, with the shocks and the coverage of past forecasts beside them."""
-    replayed = await replay(fetch, feature_set, as_of, periods=periods, without=without, tell=tell)
+    replayed = await replay(
+        fetch, feature_set, as_of, periods=periods, without=without, panel=panel, before=before, tell=tell
+    )
     past, now = replayed.past, days(as_of)
     known = past.at(now)
     owners = sorted(set(known["owner"]))

@@ -14,10 +14,13 @@ from features.facts import Array
 
 DAY = 86_400e6
 WEEK = 7 * DAY
-FOREVER = "9999-12-31"
+FILLED = ("account_id", "close_date", "competitors", "type", "lead_source")
+"""Columns of deals of which it is asked when they get their values."""
 
 _SPANS = """
-SELECT o.id::text AS id, o.from_at, o.to_at, o.stage, o.status, o.created_at
+SELECT o.id::text AS id, o.from_at, o.to_at, o.stage, o.status, o.amount::float8 AS amount, o.closed_at,
+       o.account_id IS NOT NULL AS account_id, o.close_date IS NOT NULL AS close_date, o.competitors > 0 AS competitors,
+       o.type IS NOT NULL AS type, o.lead_source IS NOT NULL AS lead_source
 FROM known.opportunities o
 WHERE o.from_at <= $1 AND o.from_at < o.to_at AND NOT o.is_deleted
 ORDER BY o.id, o.from_at, o.version"""
@@ -47,11 +50,17 @@ class States:
     to_at: Array
     stage: Array
     status: Array
+    amount: Array
+    """In the home currency, NaN where not known."""
+    closed_at: Array
+    """The day of the close that the record states, NaN while it is open."""
+    filled: dict[str, Array]
+    """Column → whether it was filled in: when columns get their values is what the leak guard asks."""
 
     def at(self, deal: Array, instant: Array) -> Array:
         """The span in which each deal was at an instant; -1 before its first."""
-        keys = self.deal.astype(np.float64) * 1e17 + self.from_at
-        place = np.searchsorted(keys, deal.astype(np.float64) * 1e17 + instant, side="right") - 1
+        keys = self.deal.astype(np.float64) * 4e15 + self.from_at
+        place = np.searchsorted(keys, deal.astype(np.float64) * 4e15 + instant, side="right") - 1
         return np.where((place >= 0) & (self.deal[place] == deal), place, -1)
 
 
@@ -71,7 +80,47 @@ async def states(fetch: Any, as_of: Any) -> States:
         micros([None if row["to_at"].year == 9999 else row["to_at"] for row in rows]),
         np.array([row["stage"] for row in rows], dtype=object),
         np.array([row["status"] for row in rows], dtype=object),
+        np.array([np.nan if row["amount"] is None else row["amount"] for row in rows], dtype=np.float64),
+        micros([row["closed_at"] for row in rows]),
+        {name: np.array([row[name] for row in rows], dtype=bool) for name in FILLED},
     )
+
+
+@dataclass(frozen=True)
+class Fates:
+    """How deals stand by the end of what is known, by number of the deal. Instants in microseconds; NaN while open."""
+
+    closed_at: Array
+    won: Array
+    amount: Array
+    """The newest amount: for a won deal the final one."""
+
+
+def fates(history: States) -> Fates:
+    """The newest state of each deal. A close counts from when it was known, not from the day that it states."""
+    last = np.flatnonzero(np.append(history.deal[1:] != history.deal[:-1], True)) if len(history.deal) else np.zeros(0, np.int64)
+    closed = history.status[last] != "open"
+    since = _since(history, last)
+    return Fates(np.where(closed, since, np.nan), history.status[last] == "won", history.amount[last])
+
+
+def _since(history: States, last: Array) -> Array:
+    """Since when each of these spans' status has held without a break."""
+    before = np.append([True], (history.deal[1:] != history.deal[:-1]) | (history.status[1:] != history.status[:-1]))
+    begins = np.flatnonzero(before)
+    found: Array = history.from_at[begins[np.searchsorted(begins, last, side="right") - 1]]
+    return found
+
+
+def filled_at(history: States) -> dict[str, Array]:
+    """When each column was filled in first, by deal; NaN where it never was."""
+    size = len(history.names)
+    found = {}
+    for name, mask in history.filled.items():
+        first = np.full(size, np.inf)
+        np.minimum.at(first, history.deal[mask], history.from_at[mask])
+        found[name] = np.where(np.isfinite(first), first, np.nan)
+    return found
 
 
 async def open_stages(fetch: Any) -> tuple[str, ...]:
@@ -91,3 +140,29 @@ async def lead_fates(fetch: Any, as_of: Any) -> pl.DataFrame:
         },
         schema={"id": pl.String, "created_at": pl.Float64, "ended_at": pl.Float64, "converted_at": pl.Float64},
     )
+
+
+_EVIDENCE = """
+WITH closed AS (
+    SELECT id, status FROM known.opportunities
+    WHERE from_at <= $1 AND $1 < to_at AND status <> 'open' AND NOT is_deleted
+), staged AS (
+    SELECT DISTINCT c.id FROM closed c JOIN known.opportunities o ON o.id = c.id AND o.status = 'open'
+)
+SELECT count(*) FILTER (WHERE status = 'won') AS closed_won, count(*) FILTER (WHERE status = 'lost') AS closed_lost,
+       (SELECT coalesce(extract(epoch FROM $1 - min(created_at)) / 2629746, 0)::float8 FROM known.opportunities
+        WHERE created_at <= $1) AS months_of_history,
+       coalesce((SELECT count(*) FROM staged)::float8 / nullif(count(*), 0), 0) AS stage_history_share
+FROM closed"""
+
+_EVIDENCE_OF_LEADS = """
+SELECT count(*) FILTER (WHERE status = 'converted') AS converted,
+       count(*) FILTER (WHERE status = 'unqualified') AS not_converted,
+       coalesce(extract(epoch FROM $1 - min(created_at)) / 2629746, 0)::float8 AS months_of_history
+FROM known.leads WHERE from_at <= $1 AND $1 < to_at AND NOT is_deleted"""
+
+
+async def evidence(fetch: Any, as_of: Any, *, of_leads: bool = False) -> dict[str, float]:
+    """What there is to learn from, counted: what a tier above the baseline asks for."""
+    row = (await fetch(_EVIDENCE_OF_LEADS if of_leads else _EVIDENCE, as_of))[0]
+    return {name: round(float(value), 2) for name, value in dict(row).items()}

@@ -1,0 +1,70 @@
+"""`python -m training`: the room's own command line. Progress and results are JSON, one object a line, on standard output."""
+
+import argparse
+import asyncio
+import json
+import os
+import sys
+from datetime import datetime
+from typing import Any
+
+import asyncpg
+
+from service.settings import Settings, read
+from training import run
+
+
+def main() -> None:
+    """`learn --models win,lead [--as-of T]`."""
+    arguments = parsed()
+    settings = read(os.environ)
+    asyncio.run(arguments.work(arguments, settings))
+
+
+def parsed() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m training", description=__doc__)
+    commands = parser.add_subparsers(required=True)
+    learn = commands.add_parser("learn", help="train, judge and register models")
+    learn.add_argument("--models", default=",".join(run.MODELS))
+    learn.add_argument("--as-of", type=datetime.fromisoformat)
+    learn.add_argument("--most", type=int, default=run.MOST_ROWS, help="landmarks to learn from at most")
+    learn.set_defaults(work=learn_models)
+    return parser.parse_args()
+
+
+async def learn_models(arguments: argparse.Namespace, settings: Settings) -> None:
+    """Trains the models that are asked for; each candidate is one line."""
+    connection = await connected(settings)
+    try:
+        training = run.Training(
+            connection, arguments.as_of or await run.instant_of(connection), settings.home / "models", tell, most=arguments.most
+        )
+        for model in arguments.models.split(","):
+            if model not in run.MODELS:
+                sys.exit(f"There is no model {model!r}; there are {', '.join(run.MODELS)}.")
+            for result in await training.learn(model):
+                say(result)
+    finally:
+        await connection.close()
+
+
+async def connected(settings: Settings) -> asyncpg.Connection:
+    """A connection of the application's role, in which jsonb is Python's own."""
+    if not settings.database_app_url:
+        sys.exit("DATABASE_APP_URL is not set: `sales train` starts this with the home's own servers.")
+    connection = await asyncpg.connect(settings.database_app_url)
+    await connection.set_type_codec("jsonb", encoder=json.dumps, decoder=json.loads, schema="pg_catalog")
+    return connection
+
+
+def tell(stage: str, done: int, total: int) -> None:
+    """One line of progress."""
+    say({"stage": stage, "done": done, "total": total})
+
+
+def say(value: dict[str, Any]) -> None:
+    print(json.dumps(value, default=str), flush=True)
+
+
+if __name__ == "__main__":
+    main()
