@@ -42,7 +42,7 @@ NO_SIMILAR = "There is none to compare with yet: deals appear here once some are
 
 def _reasons(score: Row | None) -> Row:
     """Reasons with the geometry of their bars; the share without a name is called other factors."""
-    if score is None or score["win_probability"] is None or score["base_value"] is None:
+    if score is None:
         return {"reasons": [], "bar_start": 0.0, "bars": []}
     rows = [dict(reason) for reason in score["reasons"] if abs(reason["effect"]) >= UNSEEN]
     start, bars = charts.reason_bars(float(score["base_value"]), [float(row["effect"]) for row in rows])
