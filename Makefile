@@ -2,7 +2,7 @@
 # Paths in recipes are relative to this folder, so that a space in its name harms nothing.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check fmt clean bench report soak notebook shots install install-dev frontend
+.PHONY: help python run test check fmt clean bench report soak notebook shots install install-dev frontend
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -21,10 +21,13 @@ help:
 	@echo 'make soak      the long proofs                  make notebook  JupyterLab on the running product'
 	@echo 'make shots     screenshots of the pages         make clean  remove what was built, never the data'
 
-install:
+install: python
 	@$(PYTHON) .ci/install.py requirements.lock
 
-install-dev:
+python:
+	@command -v $(PYTHON) >/dev/null || { echo 'Python 3.11 or newer is needed: install it, or name it as in `make run PYTHON=/path/to/python3`.' >&2; exit 1; }
+
+install-dev: python
 	@$(PYTHON) .ci/install.py requirements.lock requirements-dev.lock
 
 frontend:
@@ -40,6 +43,7 @@ check: install-dev frontend
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
+	@$(BIN)/python -m service.web.build --check
 	@$(BIN)/lint-imports --no-logo
 	@$(BIN)/python -m pytest tests/test_house.py
 	@$(BIN)/python .ci/longest.py
