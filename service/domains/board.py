@@ -270,7 +270,7 @@ async def one_card(database: Database, actor: Actor, deal_id: UUID) -> Card:
 # --- routes ------------------------------------------------------------------------------------------------------
 
 
-@get("/board")
+@get("/board", opt={"answer": Board, "query": ("pipeline", "group", "q", "limit", "cursor")})
 async def board(
     request: Request[Any, Any, Any], actor: NamedDependency[Actor], database: NamedDependency[Database]
 ) -> Response[bytes]:
@@ -281,7 +281,7 @@ async def board(
     asked = query.parse(request.scope["query_string"])
     limit = asked.limit if b"limit=" in request.scope["query_string"] else CARDS
     found = await load(database, actor, asked, limit=limit)
-    return answer({"pipeline": found.pipeline, "columns": found.columns})
+    return answer(found)
 
 
 routes: list[Any] = [board]
