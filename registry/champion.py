@@ -64,6 +64,13 @@ async def add(
     )
 
 
+async def mirrored(run: Run, model: str, version: int, run_id: str) -> None:
+    """Notes the run in which MLflow shows a version."""
+    await run.execute(
+        "UPDATE registry.versions SET run_id = $3 WHERE model = $1 AND version = $2", model, version, run_id
+    )
+
+
 async def champion(run: Run, model: str) -> dict[str, Any] | None:
     """The row of the version that serves, or None."""
     row = await run.fetchrow(_CHAMPION, model)

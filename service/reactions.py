@@ -47,7 +47,7 @@ REACTIONS: dict[str, tuple[Reaction, ...]] = {
     "playbook.*": (index_text, deliver),
     "recommendation.created": (deliver,),
     "forecast.changed": (deliver,),
-    "model.promoted": (Reaction("score.all"), deliver),
+    "model.promoted": (deliver,),  # the promotion itself asks for scores, once for all models
     "change.undone": (Reaction("score.all"), deliver),
     "*": (deliver,),
 }

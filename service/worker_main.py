@@ -1,7 +1,7 @@
 """Every job of the product: type → handler."""
 
 from service import forecasting, indexing, recommending, schedule, scoring, store, webhooks
-from service.domains import league
+from service.domains import league, models
 from service.settings import Settings
 from service.worker import Handler
 
@@ -14,6 +14,7 @@ def handlers(settings: Settings) -> dict[str, Handler]:
         **scoring.handlers(settings),
         **forecasting.handlers(settings.home / "models"),
         **league.handlers(settings),
+        **models.handlers(settings),
         **indexing.handlers(),
         **recommending.handlers(),
         **webhooks.handlers(settings),

@@ -15,7 +15,7 @@ from training import run
 
 
 def main() -> None:
-    """`learn --models win,lead [--as-of T]`."""
+    """`learn`, `judge`, `mirror`, `report`; each with `--help`."""
     arguments = parsed()
     settings = read(os.environ)
     asyncio.run(arguments.work(arguments, settings))
@@ -24,11 +24,13 @@ def main() -> None:
 def parsed() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m training", description=__doc__)
     commands = parser.add_subparsers(required=True)
-    learn = commands.add_parser("learn", help="train, judge and register models")
-    learn.add_argument("--models", default=",".join(run.MODELS))
-    learn.add_argument("--as-of", type=datetime.fromisoformat)
-    learn.add_argument("--most", type=int, default=run.MOST_ROWS, help="landmarks to learn from at most")
-    learn.set_defaults(work=learn_models)
+    for name, words, registers in (("learn", "train, judge and register models", True), ("judge", "train and judge", False)):
+        learn = commands.add_parser(name, help=words)
+        learn.add_argument("--models", default=",".join(run.MODELS))
+        learn.add_argument("--as-of", type=datetime.fromisoformat)
+        learn.add_argument("--most", type=int, default=run.MOST_ROWS, help="landmarks to learn from at most")
+        learn.set_defaults(work=learn_models, registers=registers)
+    commands.add_parser("mirror", help="show MLflow what the registry holds").set_defaults(work=mirror)
     return parser.parse_args()
 
 
@@ -42,8 +44,21 @@ async def learn_models(arguments: argparse.Namespace, settings: Settings) -> Non
         for model in arguments.models.split(","):
             if model not in run.MODELS:
                 sys.exit(f"There is no model {model!r}; there are {', '.join(run.MODELS)}.")
-            for result in await training.learn(model):
-                say(result)
+            for result in await (training.learn(model) if arguments.registers else training.judged(model)):
+                say({"result": result})
+    finally:
+        await connection.close()
+
+
+async def mirror(arguments: argparse.Namespace, settings: Settings) -> None:
+    """Mirrors the registry in MLflow; an unreachable one is said, and harms nothing."""
+    from training import tracking  # noqa: PLC0415  # MLflow takes seconds to read: only who mirrors waits for it
+
+    connection = await connected(settings)
+    try:
+        say({"result": await tracking.mirror(connection, settings.tracking_uri, settings.artifacts_url)})
+    except tracking.Unreachable as error:
+        say({"result": {"runs": 0, "champions": {}, "reason": f"MLflow cannot be reached: {error}"}})
     finally:
         await connection.close()
 
@@ -59,7 +74,7 @@ async def connected(settings: Settings) -> asyncpg.Connection:
 
 def tell(stage: str, done: int, total: int) -> None:
     """One line of progress."""
-    say({"stage": stage, "done": done, "total": total})
+    say({"progress": {"what": stage, "done": done, "total": total}})
 
 
 def say(value: dict[str, Any]) -> None:

@@ -8,7 +8,6 @@ of its model, and promoting it is for the service to do, in one transaction with
 
 import os
 import subprocess
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -45,8 +44,6 @@ class Training:
     as_of: datetime
     models: Path
     tell: Tell | None = None
-    log: Callable[[Trained, int, str], str | None] | None = None
-    """Mirrors a version in MLflow and returns the id of its run."""
     workers: int = field(default_factory=lambda: min(os.cpu_count() or 1, 2))
     most: int = MOST_ROWS
     _deals: DealSet | None = None
@@ -105,6 +102,15 @@ class Training:
         except Refused:
             return None
 
+    async def judged(self, model: str) -> list[dict[str, Any]]:
+        """Trains and judges one model's candidates, with all figures; registers nothing."""
+        candidates: list[Trained] = await getattr(self, model)()
+        chosen = best(candidates)
+        return [
+            result_of(one, is_chosen=one is chosen) | {"metrics": dict(one.metrics), "naive": dict(one.naive)}
+            for one in candidates
+        ] or [nothing(model)]
+
     async def learn(self, model: str) -> list[dict[str, Any]]:
         """Trains, registers and describes one model's candidates; the chosen one says so."""
         candidates: list[Trained] = await getattr(self, model)()
@@ -117,14 +123,13 @@ class Training:
         """Writes a candidate's bundle and its row."""
         version = await champion.next_version(self.connection, one.model)
         folder, sha256 = bundle.write(self.models, manifest_of(one, version), one.text)
-        run_id = self.log(one, version, sha256) if self.log else None
         await champion.add(
             self.connection, one.model, version, tier=one.tier, feature_set=one.feature_set.fingerprint,
             metrics=dict(one.metrics) | {"naive": dict(one.naive)}, verdict=one.verdict.document(),
-            card=cards.card(one, version, sha256), folder=folder, sha256=sha256, run_id=run_id, training_as_of=one.as_of,
+            card=cards.card(one, version, sha256), folder=folder, sha256=sha256, run_id=None, training_as_of=one.as_of,
             created_by="training",
         )  # fmt: skip
-        return result_of(one, version, sha256, run_id, is_chosen=is_chosen)
+        return result_of(one, is_chosen=is_chosen) | {"version": version, "sha256": sha256}
 
 
 async def instant_of(connection: Any) -> datetime:
@@ -145,11 +150,11 @@ def manifest_of(one: Trained, version: int) -> Manifest:
     )  # fmt: skip
 
 
-def result_of(one: Trained, version: int, sha256: str, run_id: str | None, *, is_chosen: bool) -> dict[str, Any]:
-    """The line that tells the service of a version."""
+def result_of(one: Trained, *, is_chosen: bool) -> dict[str, Any]:
+    """What is told of a candidate."""
     return {
-        "model": one.model, "version": version, "tier": one.tier, "is_publishable": one.verdict.is_publishable,
-        "is_chosen": is_chosen, "loss": one.loss, "sha256": sha256, "run_id": run_id, "verdict": one.verdict.document(),
+        "model": one.model, "tier": one.tier, "is_publishable": one.verdict.is_publishable,
+        "is_chosen": is_chosen, "loss": one.loss, "verdict": one.verdict.document(),
         "calibration": dict(one.calibration), "refused_features": [refusal.reason for refusal in one.refusals],
         "notes": list(one.notes),
     }  # fmt: skip
