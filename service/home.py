@@ -113,18 +113,6 @@ class Lock:
             return True
         return False
 
-    def note(self, content: dict[str, Any]) -> None:
-        """Writes down who holds it."""
-        os.ftruncate(self._file, 0)
-        os.pwrite(self._file, json.dumps(content).encode(), 0)
-
-    def noted(self) -> dict[str, Any]:
-        """What the holder wrote down; empty when it has not yet."""
-        with suppress(ValueError):
-            content: dict[str, Any] = json.loads(os.pread(self._file, 4096, 0))
-            return content
-        return {}
-
     def close(self) -> None:
         os.close(self._file)
 

@@ -19,9 +19,10 @@ class _State:
 
 
 def install() -> None:
-    """Takes the signals over; for the main thread of a command."""
+    """Takes the signals over; for the main thread of a command. Under `nohup` a closed terminal ends nothing."""
     for number in ENDINGS:
-        signal.signal(number, _end)
+        if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, _end)
 
 
 def _end(number: int, frame: FrameType | None) -> None:

@@ -53,7 +53,7 @@ def _holding(home: Home, settings: Settings) -> Iterator[None]:
     """One `sales up` for each home: a second is told who has it."""
     with contextlib.ExitStack() as stack:
         try:
-            lock = stack.enter_context(home.locked("up.lock", wait=False))
+            stack.enter_context(home.locked("up.lock", wait=False))
         except BlockingIOError:
             holder = home.read("up.json")
             raise Refused(
@@ -61,7 +61,6 @@ def _holding(home: Home, settings: Settings) -> Iterator[None]:
                 f"which answers at {holder.get('address', 'an address not yet known')}: stop that one first, "
                 "or choose another SALES_HOME and PORT."
             ) from None
-        lock.note({"pid": os.getpid()})
         since = datetime.now(UTC).isoformat(timespec="seconds")
         home.write("up.json", {"pid": os.getpid(), "since": since, "address": settings.address})
         try:
