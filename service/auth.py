@@ -7,6 +7,7 @@ A path is open to all only by its own handler's word, `opt={"public": True}`; wi
 takes whoever comes and finds `scope["actor"]` None for a stranger. Never by a pattern of paths.
 """
 
+import asyncio
 import base64
 import hashlib
 import hmac
@@ -204,10 +205,12 @@ class Gate:
         self.tokens = Tokens(derived(key, "access tokens"), clock)
         self._csrf_key = derived(key, "csrf")
         self._kept: dict[str, tuple[float, Identity]] = {}
+        self._asking: dict[str, asyncio.Future[Identity]] = {}
 
     def forget(self) -> None:
         """Roles, teams or sessions have changed."""
         self._kept.clear()
+        self._asking.clear()
 
     def csrf_token(self, cookie: str) -> str:
         """What a page of this session must send with each change."""
@@ -218,10 +221,16 @@ class Gate:
         )
 
     async def by_token(self, token: str) -> Identity:
-        claims = self.tokens.read(token)
-        return self._recall("token " + token) or self._keep(
-            "token " + token, await self.who(claims.user_id, claims.session_id, door=claims.door)
-        )
+        """The identity of a valid access token; of concurrent requests with it one asks for all."""
+        claims, credential = self.tokens.read(token), "token " + token
+        if found := self._recall(credential):
+            return found
+        asking = self._asking.get(credential)
+        if asking is None:
+            asking = asyncio.ensure_future(self.who(claims.user_id, claims.session_id, door=claims.door))
+            self._asking[credential] = asking
+            asking.add_done_callback(lambda _: self._asking.pop(credential, None))
+        return self._keep(credential, await asyncio.shield(asking))
 
     async def by_key(self, key: str) -> Identity:
         if found := self._recall("key " + key):

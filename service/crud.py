@@ -22,7 +22,7 @@ from service.db import Database, Params, Tx
 from service.errors import BadRequest, Forbidden, Invalid, NotFound
 from service.ids import new_id
 from service.query import Source, sql_type
-from service.wire import answer, body, check_version, etag, expected_version
+from service.wire import answer, body, check_version, etag, expected_version, header
 
 Row = dict[str, Any]
 Web = Request[Any, Any, Any]
@@ -175,7 +175,7 @@ async def _judged(run: Tx | Database, resource: Resource, actor: Actor, old: Row
     await _check_references(run, resource, actor, changes)
     if resource.prepare:
         await resource.prepare(run, actor, new, old)
-        changes = {name: value for name, value in new.items() if old.get(name) != value}
+        changes = {name: value for name, value in new.items() if value is not old.get(name) and value != old.get(name)}
     return changes
 
 
@@ -369,7 +369,7 @@ def _readers(resource: Resource) -> list[HTTPRouteHandler]:
         if found is None:
             raise NotFound(f"There is no such {resource.name.replace('_', ' ')}.")
         tag = etag(found[1])
-        if request.headers.get("if-none-match") == tag:
+        if header(request, b"if-none-match") == tag:
             return Response(content=b"", status_code=304, headers={"ETag": tag})
         return answer(found[0], headers={"ETag": tag})
 

@@ -19,7 +19,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from service.access import Actor
 from service.db import INSTANT, Database, Tx, metadata
 from service.errors import BadRequest, Conflict, Invalid, Problem
-from service.wire import answer
+from service.wire import answer, header
 
 MOST_KEY = 255
 KEEP_HOURS = 48
@@ -52,7 +52,7 @@ class Key(msgspec.Struct, frozen=True):
 
 async def key_of(request: Request[Any, Any, Any]) -> Key | None:
     """The key of this request, if it sent one."""
-    text = request.headers.get("idempotency-key")
+    text = header(request, b"idempotency-key")
     if text is None:
         return None
     text = text.strip().strip('"')

@@ -7,8 +7,8 @@ from uuid import UUID
 
 def new_id() -> UUID:
     """A time-ordered UUID: 48 bits of milliseconds, then 74 random bits."""
-    milliseconds = time.time_ns() // 1_000_000
-    value = (milliseconds << 80) | int.from_bytes(os.urandom(10))
-    value = (value & ~(0xF << 76)) | (0x7 << 76)
-    value = (value & ~(0x3 << 62)) | (0x2 << 62)
-    return UUID(int=value)
+    parts = bytearray(os.urandom(16))
+    parts[0:6] = (time.time_ns() // 1_000_000).to_bytes(6)
+    parts[6] = parts[6] & 0x0F | 0x70
+    parts[8] = parts[8] & 0x3F | 0x80
+    return UUID(bytes=bytes(parts))

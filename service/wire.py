@@ -27,9 +27,17 @@ T = TypeVar("T")
 _decoders: dict[Any, msgspec.json.Decoder[Any]] = {}
 
 
+def header(request: Request[Any, Any, Any], name: bytes) -> str | None:
+    """One header by its lower-case name, without the framework's table of all of them."""
+    for key, value in request.scope["headers"]:
+        if key == name:
+            return value.decode("latin-1")
+    return None
+
+
 async def body(request: Request[Any, Any, Any], shape: type[T]) -> T:
     """The body as `shape`. Raises 413, 400 (not JSON) or 422 with a pointer to the member that is wrong."""
-    length = request.headers.get("content-length", "0")
+    length = header(request, b"content-length") or "0"
     if length.isdigit() and int(length) > BODY_LIMIT:
         raise TooLarge(f"A body may have {BODY_LIMIT} bytes.")
     raw = await request.body()
@@ -80,14 +88,14 @@ def etag(version: int) -> str:
 
 def expected_version(request: Request[Any, Any, Any], *, required: bool = False) -> int | None:
     """The version that `If-Match` names; None when there is no header or it is `*`. 428 when required and missing."""
-    header = request.headers.get("if-match")
-    if header is None:
+    text = header(request, b"if-match")
+    if text is None:
         if required:
             raise PreconditionRequired("Send the version that you saw as If-Match, or * for any.")
         return None
-    if header.strip() == "*":
+    if text.strip() == "*":
         return None
-    text = header.strip().removeprefix("W/").strip('"')
+    text = text.strip().removeprefix("W/").strip('"')
     if not text.isascii() or not text.isdigit() or len(text) > 9:
         raise PreconditionFailed("If-Match does not name a version of this record.")
     return int(text)

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from service.access import ROWS
-from service.db import _QuietConnection, metadata
+from service.db import Connection, metadata
 
 OWN_ALIASES = ("ao", "al", "aa")
 _COMMENT = re.compile(r"/\*.*?\*/|'(?:[^']|'')*'", re.DOTALL)
@@ -60,13 +60,13 @@ def watched() -> Iterator[None]:
     """Looks at each statement on its way to the server."""
     patch = pytest.MonkeyPatch()
     for name in ("_execute", "execute", "executemany", "prepare", "cursor"):
-        original = getattr(_QuietConnection, name)
+        original = getattr(Connection, name)
 
         def seen(self: Any, query: Any, *args: Any, _original: Any = original, **options: Any) -> Any:
             _look(query)
             return _original(self, query, *args, **options)
 
-        patch.setattr(_QuietConnection, name, seen)
+        patch.setattr(Connection, name, seen)
     yield
     patch.undo()
 
