@@ -38,7 +38,7 @@ LEAST_HISTORY = 150
 LAST_DAY = 1.0
 """A quarter counts as ended on its last day: files of dates have no later instant."""
 LEAST_WON, LEAST_CLOSED = 20, 60
-MOST_ROWS = 15_000
+MOST_ROWS = 4_000
 WEEKS = 26
 AMOUNT_LEVELS = (0.1, 0.5, 0.9)
 
@@ -253,11 +253,11 @@ def shocks_at(origins: list[Origin], day: float, cache: dict[int, Shocks]) -> Sh
     return cache[len(known)]
 
 
-def league(replayed: Replay) -> list[dict[str, Any]]:
+def league(replayed: Replay, before: tuple[int, ...] = BEFORE) -> list[dict[str, Any]]:
     """A row for each look, node (company, teams) and method, in units of money; bands need four origins behind them."""
     rows: list[dict[str, Any]] = []
     cache: dict[int, Shocks] = {}
-    for one in (look for look in replayed.looks if look.before in BEFORE):
+    for one in (look for look in replayed.looks if look.before in before):
         shocks = shocks_at(replayed.origins, one.origin.at, cache)
         draws = one.origin.draw(shocks, draws=1000)
         for node, inside in _nodes(one, replayed.past):
@@ -306,7 +306,7 @@ async def learn_arrivals(
     periods: int = 8,
     without: tuple[str, ...] = (),
     panel: DealSet | None = None,
-    before: tuple[int, ...] = (*BEFORE, *ROLLING),
+    before: tuple[int, ...] = ROLLING,
     tell: Tell | None = None,
 ) -> Learned:
     """The arrivals of business as of an instant, with the shocks and the coverage of past forecasts beside them."""
@@ -336,10 +336,13 @@ async def learn_arrivals(
 
 def compared(replayed: Replay) -> dict[str, Any]:
     """Mean absolute error of the company's total, relative to what came, by method and days before the end."""
-    rows = [row for row in league(replayed) if row["node_type"] == "company" and row["actual"] > 0]
+    before_end = tuple(sorted({look.before for look in replayed.looks}, reverse=True))
+    rows = [
+        row for row in league(replayed, before_end) if row["node_type"] == "company" and row["actual"] > 0
+    ]
     found: dict[str, Any] = {}
     for method in sorted({row["method"] for row in rows}):
-        for before in BEFORE:
+        for before in before_end:
             misses = [
                 abs(row["forecast"] - row["actual"]) / row["actual"]
                 for row in rows
