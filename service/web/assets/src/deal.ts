@@ -65,7 +65,7 @@ async function move(button: HTMLButtonElement): Promise<void> {
   if (!answer) return;
   if (!answer.ok) return message(`Not moved to ${stage.name}. ${answer.problem.detail}`, true);
   announce(`Moved to ${stage.name}.`);
-  await follow();
+  await (stage.status === "open" ? follow() : refresh());
 }
 
 export function startDeal(): void {
