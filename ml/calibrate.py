@@ -21,8 +21,8 @@ class Calibration(Estimator):
     """p' = sigmoid(slope_ · logit p + shift_). `slope_prior` and `shift_prior` are the widths of the normal priors
     around 1 and 0."""
 
-    slope_prior: float = 0.25
-    shift_prior: float = 0.5
+    slope_prior: float = 0.2
+    shift_prior: float = 0.25
     slope_: float = field(init=False, repr=False)
     shift_: float = field(init=False, repr=False)
     n_: int = field(init=False, repr=False)

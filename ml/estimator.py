@@ -64,6 +64,11 @@ class Classifier(Estimator):
         newest rows back; `weight`: how much each row counts."""
         raise TypeError(f"{type(self).__name__} does not say how it learns")
 
+    @property
+    def strengths(self) -> dict[str, Any]:
+        """What the fit has chosen by itself, as parameters for a next fit that need not choose again."""
+        return {}
+
     def probability(self, frame: Frame) -> Floats:
         """The chance of each row, inside (0, 1)."""
         return sigmoid(self.margin(frame))

@@ -23,7 +23,7 @@ from ml.win import WinModel
 METHODS = {
     "baseline": "Aumann-Shapley through the weekly roll-forward, from log odds by cell",
     "logistic": "Aumann-Shapley through the weekly roll-forward, from exact linear terms",
-    "gbm": "Aumann-Shapley through the weekly roll-forward, from exact tree SHAP terms",
+    "gbm": "Aumann-Shapley through the weekly roll-forward, from exact tree SHAP and linear terms",
 }
 OTHER = "other"
 BLOCK = 256

@@ -72,6 +72,10 @@ class Gbm(Classifier):
         parts = self._predicted(frame, len(self.columns_) + 1, pred_contrib=True)
         return self.base_ + parts[:, -1], parts[:, :-1]
 
+    @property
+    def strengths(self) -> dict[str, Any]:
+        return {"chosen": self.rounds_}
+
     def _predicted(self, frame: Frame, width: int, **options: Any) -> Floats:
         """What the trees say, (n, width); nothing where there are no trees or no rows."""
         if not self.booster_ or not len(frame):

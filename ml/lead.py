@@ -16,11 +16,11 @@ from typing import Self
 import numpy as np
 
 from ml.baseline import BetaBinomial
+from ml.blend import Blend
 from ml.calibrate import Calibration
 from ml.estimator import Classifier, Estimator, sigmoid
 from ml.explain import OTHER, Explanation, completed
 from ml.frame import Bools, Floats, Frame, Ints
-from ml.gbm import Gbm
 from ml.logistic import Logistic, earlier
 from ml.metrics import recalibrated
 
@@ -189,11 +189,9 @@ class LeadModel(Estimator):
     def _classifier(self, like: Classifier | None) -> Classifier:
         if self.tier == "baseline":
             return BetaBinomial(by=(INTERVAL, self.segment) if self.segment else (INTERVAL,), prior=PRIOR)
+        strengths = like.strengths if like else {}
         if self.tier == "gbm":
-            chosen = getattr(like, "rounds_", None)
-            return Gbm(by=INTERVAL, chosen=chosen, seed=self.seed, threads=self.threads)
+            return Blend(INTERVAL, prior=PRIOR, seed=self.seed, threads=self.threads, **strengths)
         if self.tier == "logistic":
-            return Logistic(
-                by=INTERVAL, ridge=getattr(like, "ridge_", None), pull=getattr(like, "pull_", None)
-            )
+            return Logistic(INTERVAL, prior=PRIOR, **strengths)
         raise ValueError(f"there is no tier {self.tier!r}")

@@ -7,15 +7,16 @@ stay small. The ridge is chosen on the newest fifth of the rows. Newton's method
 """
 
 from dataclasses import dataclass, field
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 
 from ml.estimator import Classifier, sigmoid
 from ml.frame import Bools, Floats, Frame
 
-RIDGES = (3.0, 30.0, 300.0)
-PULLS = (10.0, 100.0, 1000.0)
+RIDGE, PULL = 30.0, 1000.0
+"""What serves unless the newest rows clearly ask for another: a column is then worth about a fifth in log odds."""
+RIDGES, PULLS = (3.0, 30.0, 300.0), (100.0, 1000.0)
 INTERCEPT = 0.3
 FEWEST = 25
 """An indicator needs that many rows."""
@@ -58,24 +59,25 @@ class Logistic(Classifier):
         ]
         matrix, group = self._matrix(frame), self._group(frame)
         signs, worth = self._signs(), np.ones(len(outcome)) if weight is None else weight
-        self.ridge_, self.pull_ = self._strengths(matrix, group, outcome, at, signs, worth)
+        self.ridge_, self.pull_ = self.ridge or RIDGE, self.pull or PULL
+        if self.ridge is None or (self.by is not None and self.pull is None):
+            self.ridge_, self.pull_ = self._strengths(matrix, group, outcome, at, signs, worth)
         start, weights = self._start(matrix.shape[1]), self._weights(self.ridge_)
         self.pooled_ = newton(matrix, outcome, start, weights, signs, worth=worth)
         self.groups_ = self._by_group(matrix, group, outcome, self.pooled_, self.pull_, signs, worth)
         return self
 
     def margin(self, frame: Frame) -> Floats:
-        matrix, group = self._matrix(frame), self._group(frame)
-        total: Floats = matrix @ self.pooled_
-        for code in np.unique(group[np.isfinite(group)]):
-            if 0 <= code < len(self.groups_):
-                total[group == code] = matrix[group == code] @ self.groups_[int(code)]
-        return total
+        return self._own_margin(self._matrix(frame), self._group(frame), self.pooled_, self.groups_)
 
     def terms(self, frame: Frame) -> tuple[Floats, Floats]:
         """The margin taken apart: (intercepts (n,), contributions (n, columns_)); their sum is the margin exactly."""
         parts = self._matrix(frame) * self._coefficients(frame)
         return parts[:, 0], np.add.reduceat(parts[:, 1:], self._starts(), axis=1)
+
+    @property
+    def strengths(self) -> dict[str, Any]:
+        return {"ridge": self.ridge_, "pull": self.pull_}
 
     def _matrix(self, frame: Frame) -> Floats:
         """The unfolded rows. The last ones are kept: the roll-forward asks about the same rows once for every stage."""
@@ -152,34 +154,51 @@ class Logistic(Classifier):
     def _strengths(
         self, matrix: Floats, group: Floats, outcome: Floats, at: Floats | None, signs: Floats, worth: Floats
     ) -> tuple[float, float]:
-        if self.ridge is not None and (self.by is None or self.pull is not None):
-            return self.ridge, self.pull or 0.0
+        """Ridge and pull: the usual ones, unless the newest rows speak for others beyond their own noise."""
         early = earlier(len(outcome), at)
         if early.all() or outcome[early].sum() < 10:
-            return self.ridge or RIDGES[-1], self.pull or PULLS[-1]
-        late = ~early
-
-        def loss(coefficients: Floats, mask: Bools) -> float:
-            chance = np.clip(sigmoid(matrix[mask] @ coefficients), 1e-6, 1 - 1e-6)
-            hit = outcome[mask]
-            return float(-np.sum(hit * np.log(chance) + (1 - hit) * np.log1p(-chance)))
-
+            return self.ridge or RIDGE, self.pull or PULL
+        learn, judge = (matrix[early], outcome[early], worth[early]), (matrix[~early], outcome[~early])
         start = centre = self._start(matrix.shape[1])
-        tried = []
+        lines, losses = {}, {}
         for ridge in [self.ridge] if self.ridge is not None else sorted(RIDGES, reverse=True):
-            start = newton(
-                matrix[early], outcome[early], start, self._weights(ridge), signs, centre, worth[early]
-            )
-            tried.append((loss(start, late), ridge, start))
-        _, ridge, pooled = min(tried, key=lambda item: item[0])
-        pulls = []
-        for pull in PULLS if self.by is not None and self.pull is None else [self.pull or 0.0]:
-            own = self._by_group(
-                matrix[early], group[early], outcome[early], pooled, pull, signs, worth[early]
-            )
-            total = sum(loss(own[code], late & (group == code)) for code in range(len(own)))
-            pulls.append((total, pull))
-        return ridge, min(pulls)[1]
+            start = newton(learn[0], learn[1], start, self._weights(ridge), signs, centre, learn[2])
+            lines[ridge], losses[ridge] = start, row_losses(judge[0] @ start, judge[1])
+        ridge = preferred(losses, self.ridge or RIDGE)
+        losses = {}
+        for pull in [self.pull or PULL] if self.by is None or self.pull is not None else PULLS:
+            own = self._by_group(learn[0], group[early], learn[1], lines[ridge], pull, signs, learn[2])
+            margin = self._own_margin(judge[0], group[~early], lines[ridge], own)
+            losses[pull] = row_losses(margin, judge[1])
+        return ridge, preferred(losses, self.pull or PULL)
+
+    def _own_margin(self, matrix: Floats, group: Floats, pooled: Floats, groups: Floats) -> Floats:
+        """The margin with each group's own coefficients; the pooled ones where the group is unknown."""
+        total: Floats = matrix @ pooled
+        for code in np.unique(group[np.isfinite(group)]):
+            if 0 <= code < len(groups):
+                total[group == code] = matrix[group == code] @ groups[int(code)]
+        return total
+
+
+def row_losses(margin: Floats, outcome: Floats) -> Floats:
+    """The log loss of each row, from log odds."""
+    losses: Floats = np.logaddexp(0.0, margin) - outcome * margin
+    return losses
+
+
+def preferred(losses: dict[float, Floats], usual: float) -> float:
+    """The usual strength, unless another's mean loss is lower by more than two standard errors of the difference (rows
+    of one deal go together, so one would be too few)."""
+    if usual not in losses:
+        return next(iter(losses))
+    best, gain = usual, 0.0
+    for strength, rows in losses.items():
+        gap = losses[usual] - rows
+        sure = float(gap.mean()) - 2 * float(gap.std()) / max(len(gap), 1) ** 0.5
+        if sure > 0 and float(gap.mean()) > gain:
+            best, gain = strength, float(gap.mean())
+    return best
 
 
 def earlier(n: int, at: Floats | None, share: float = 0.8) -> Bools:

@@ -13,10 +13,10 @@ from typing import Self
 import numpy as np
 
 from ml.baseline import BetaBinomial
+from ml.blend import Blend
 from ml.clock import DEAL_CLOCK, DEAL_JOINT, checked, later
 from ml.estimator import Classifier, Estimator
 from ml.frame import Bools, Floats, Frame, Ints
-from ml.gbm import Gbm
 from ml.logistic import Logistic
 from ml.panel import WEEK, WON, Panel
 
@@ -164,23 +164,11 @@ class StageOdds(Estimator):
         if self.tier == "baseline":
             by = (STAGE, self.segment) if self.segment else (STAGE,)
             return BetaBinomial(by=by, prior=WEEKLY_PRIOR)
+        strengths = like.strengths if like else {}
         if self.tier == "gbm":
-            chosen = getattr(like, "rounds_", None)
-            return Gbm(
-                STAGE,
-                self.groups_,
-                prior=WEEKLY_PRIOR,
-                chosen=chosen,
-                seed=self.seed,
-                threads=self.threads,
-            )
+            return Blend(STAGE, self.groups_, WEEKLY_PRIOR, seed=self.seed, threads=self.threads, **strengths)
         if self.tier == "logistic":
-            return Logistic(
-                by=STAGE,
-                ridge=getattr(like, "ridge_", None),
-                pull=getattr(like, "pull_", None),
-                prior=WEEKLY_PRIOR,
-            )
+            return Logistic(STAGE, prior=WEEKLY_PRIOR, **strengths)
         raise ValueError(f"there is no tier {self.tier!r}")
 
     def _weight(self, panel: Panel) -> Floats | None:

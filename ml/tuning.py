@@ -142,15 +142,16 @@ def held_back(panel: Panel) -> tuple[float, int]:
 
 def best_window(odds: Floats, panel: Panel, cut: float) -> tuple[int, Floats, float]:
     """How many newest weeks the offsets should be refit on, by rolling one-step log loss after `cut`: (weeks, the
-    offsets that each row would have had (n, 2), the loss). 0 weeks: none at all."""
+    offsets that each row would have had (n, 2), the loss).
+
+    Never none: where nothing has changed they cost next to nothing, and what is to come need not be like that."""
     week = np.floor((panel.at - cut) / WEEK).astype(np.int64)
     judged, moved, lost = week >= 0, panel.moved, panel.lost
 
     def loss(shifts: Floats) -> float:
         return float(np.mean(step_loss((odds + shifts)[judged], moved[judged], lost[judged])))
 
-    none = np.zeros((len(panel), 2))
-    tried_out = [(loss(none), 0, none)]
+    tried_out = []
     for window in WINDOWS:
         shifts = rolling_offsets(odds, panel, week, window)
         tried_out.append((loss(shifts), window, shifts))

@@ -64,7 +64,7 @@ class Trial:
     def fit(self, mix=lambda frame: frame, seed=0):
         model = self.make()
         if self.kind in (WinModel, StageOdds):
-            panel = companies.deals(220, 48, seed)
+            panel = companies.deals(160, 44, seed)
             return model.fit(type(panel)(*panel_parts(panel, mix)))
         if self.kind is Arrivals:
             return model.fit(ARRIVED, NOW)

@@ -16,7 +16,7 @@ GROUPS = {
 
 @pytest.fixture(scope="module")
 def panel():
-    return companies.deals(400, 45, 1)
+    return companies.deals(300, 45, 1)
 
 
 @pytest.fixture(scope="module", params=["baseline", "logistic", "gbm"])

@@ -13,7 +13,7 @@ CUT = companies.START + 7 * 55
 
 @pytest.fixture(scope="module")
 def panel():
-    return companies.deals(800, 75, 1)
+    return companies.deals(600, 75, 1)
 
 
 @pytest.fixture(scope="module", params=["baseline", "logistic", "gbm"])
