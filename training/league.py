@@ -13,15 +13,21 @@ from features.catalogue import SETS
 from service.settings import read
 from training import backtest
 
+BEHIND = 2
+"""Periods before the first one of the league."""
+
 
 async def run(url: str, as_of: datetime, periods: int) -> list[dict[str, object]]:
-    """The league's rows; progress goes out as it comes."""
+    """The league's rows; progress goes out as it comes. Earlier periods are forecast too: bands rest on them."""
     pool = await asyncpg.create_pool(url, min_size=1, max_size=2, server_settings={"timezone": "UTC"})
     try:
-        replayed = await backtest.replay(pool.fetch, SETS["deal_win"], as_of, periods=periods, tell=_tell)
+        replayed = await backtest.replay(
+            pool.fetch, SETS["deal_win"], as_of, periods=periods + BEHIND, tell=_tell
+        )
     finally:
         await pool.close()
-    return backtest.league(replayed)
+    wanted = sorted({look.quarter.key for look in replayed.looks})[-periods:]
+    return [row for row in backtest.league(replayed) if row["period"] in wanted]
 
 
 def _tell(what: str, done: int, total: int) -> None:

@@ -83,13 +83,19 @@ def table(result: dict[str, Any]) -> str:
     """Mean error of each method by days before the end, node by node."""
     if not result["items"]:
         return str(result["reason"] or "No past period could be forecast: there is too little history.")
-    head = f"{'':24} {'days':>5} {'method':16} {'error':>7} {'bias':>7} {'held':>6} {'n':>3}"
+    head = f"{'':24} {'days':>5} {'method':16} {'error':>7} {'bias':>7} {'held':>8} {'n':>3}"
     rows = [
         f"{row['name'][:24]:24} {row['days_before']:>5} {row['method']:16} {row['ape']:>7.1%} {row['bias']:>+7.1%}"
-        f" {'' if row['coverage'] is None else format(row['coverage'], '.0%'):>6} {row['n']:>3}"
+        f" {_held(row):>8} {row['n']:>3}"
         for row in result["items"]
     ]
     return "\n".join([f"periods: {', '.join(result['periods'])}", head, *rows])
+
+
+def _held(row: dict[str, Any]) -> str:
+    """How many bands held the outcome, of how many."""
+    bands = row["n_bands"]
+    return f"{round(row['coverage'] * bands)} of {bands}" if bands else ""
 
 
 commands: list[click.Command] = [forecast, league]
