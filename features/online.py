@@ -124,11 +124,11 @@ class Online:
     async def forget(self, entity: Entity, ids: Iterable[str]) -> None:
         """Drops what is stored; the next read asks PostgreSQL."""
         names = [key(entity, name) for name in ids]
-        try:
-            if names:
-                await self.redis.delete(*names)
-        except self.errors:
-            return
+        for start in range(0, len(names), 1000):
+            try:
+                await self.redis.delete(*names[start : start + 1000])
+            except self.errors:
+                return
 
     async def _read(
         self, entities: Mapping[str, Entity], wanted: Sequence[tuple[str, str]]

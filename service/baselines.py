@@ -80,9 +80,17 @@ def _judged(cells: Frame, outcome: Array, at: Array, by: tuple[str, ...]) -> dic
     early, late = order[:cut], order[cut:]
     if len(early) < 10 or len(late) < 10:
         return {"brier": None, "log_loss": None, "ece": None, "n": 0}
-    chance = BetaBinomial(by=by).fit(cells.take(early), outcome[early]).probability(cells.take(late))
-    found = {"brier": metrics.brier, "log_loss": metrics.log_loss, "ece": metrics.ece}
-    return {name: round(f(chance, outcome[late]).value, 6) for name, f in found.items()} | {"n": len(late)}
+    chance, came = (
+        BetaBinomial(by=by).fit(cells.take(early), outcome[early]).probability(cells.take(late)),
+        outcome[late],
+    )
+    gaps = [one.n * abs(one.said - one.came) for one in metrics.reliability(chance, came)]
+    return {
+        "brier": round(float(np.mean((chance - came) ** 2)), 6),
+        "log_loss": round(float(np.mean(metrics.log_losses(chance, came))), 6),
+        "ece": round(sum(gaps) / len(late), 6),
+        "n": len(late),
+    }
 
 
 # --- deals -------------------------------------------------------------------------------------------------------

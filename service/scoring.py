@@ -1,4 +1,4 @@
-"""Scores: after each change of an open deal or lead, nightly, on promotion and after an import.
+"""Scores of open deals and leads; `rescoring` says when they are made.
 
 A score is made after the commit, in the worker: features as of now, the champion's word (or the baseline's, which
 says so), its reasons, one row of `scores`, one of `current_scores`, and `opportunity.scored` where it tells news.
@@ -19,7 +19,6 @@ import numpy as np
 
 from features.catalogue import ENTITIES
 from features.facts import DAY, EPOCH_DAY, WEEK, Array, Facts
-from features.online import COMPANY_ID
 from features.reading import Spine, loader
 from ml.forecast import chance_by
 from service import ledger
@@ -27,20 +26,15 @@ from service.access import SYSTEM
 from service.baselines import Said, SaidOfLeads
 from service.db import Database, Tx
 from service.ids import new_id
-from service.jobs import Job
 from service.reasons import told
-from service.settings import Settings
-from service.store import Instants, Store, links_of, refresh, store_of, touched
-from service.voices import Voice, Voices, voices_of
-from service.worker import Handler
+from service.store import Instants, Store, links_of
+from service.voices import Voice, Voices
 
 DEAL_GRADES = ((0.60, "a"), (0.35, "b"), (0.15, "c"), (0.0, "d"))
 LEAD_GRADES = ((0.40, "a"), (0.20, "b"), (0.08, "c"), (0.0, "d"))
 TREND = 0.03
 NEWS = 0.05
 TREND_DAYS = 7
-CHUNK = 500
-"""Deals that are scored at a time when all are."""
 
 Row = dict[str, Any]
 
@@ -338,81 +332,4 @@ def _said(row: Row, before: Row | None) -> Row:
     return {name: row[name] for name in told_of} | {
         "score_id": row["id"],
         "previous": {name: old[name] for name in ("score", "grade", "win_probability")},
-    }
-
-
-# --- jobs --------------------------------------------------------------------------------------------------------
-
-_ALL = """
-SELECT id, owner_id, account_id FROM opportunities WHERE status = 'open' AND deleted_at IS NULL
-ORDER BY id /* access:opportunities */"""
-
-_ALL_LEADS = """
-SELECT id, owner_id FROM leads WHERE status NOT IN ('converted', 'unqualified') AND deleted_at IS NULL
-ORDER BY id /* access:leads */"""
-
-
-async def score_all(
-    database: Database, settings: Settings, progress: Any = None, *, deals: bool = True, leads: bool = True
-) -> dict[str, int]:
-    """Scores every open deal and lead anew; all facts are read from PostgreSQL. Returns how many of each."""
-    store, voices = store_of(database, settings.redis_url), voices_of(database, settings)
-    await voices.forget()
-    now = await store.now(is_fresh=True)
-    open_deals = [dict(row) for row in await database.fetch(_ALL)] if deals else []
-    open_leads = [dict(row) for row in await database.fetch(_ALL_LEADS)] if leads else []
-    await _refresh_parents(store, now, [*open_deals, *open_leads])
-    total, counts = len(open_deals) + len(open_leads), {"deals": 0, "leads": 0}
-    for entity, name, rows, score in (
-        ("opportunity", "deals", open_deals, score_deals),
-        ("lead", "leads", open_leads, score_leads),
-    ):
-        for start in range(0, len(rows), CHUNK):
-            ids = [row["id"] for row in rows[start : start + CHUNK]]
-            await store.online.refresh(ENTITIES[entity], now.spine(ids))
-            counts[name] += len(await score(store, voices, ids, now))
-            if progress:
-                await progress(sum(counts.values()), total)
-    return counts
-
-
-async def _refresh_parents(store: Store, now: Instants, rows: Sequence[Row]) -> None:
-    await store.online.forget(ENTITIES["company"], [COMPANY_ID])
-    for entity, ids in links_of(rows).items():
-        names = sorted(ids)
-        for start in range(0, len(names), CHUNK):
-            await store.online.refresh(ENTITIES[entity], now.spine(names[start : start + CHUNK]))
-
-
-def handlers(settings: Settings) -> dict[str, Handler]:
-    """`score.deal`, `score.lead` (reactions, in batches), `score.all`, `score.leads`."""
-
-    async def deals_changed(jobs: list[Job]) -> None:
-        database = jobs[0].database
-        store, voices = store_of(database, settings.redis_url), voices_of(database, settings)
-        about = await touched(database, jobs)
-        now = await store.now()
-        await refresh(store, now, about)
-        await score_deals(store, voices, sorted(about["opportunity"]), now)
-
-    async def leads_changed(jobs: list[Job]) -> None:
-        database = jobs[0].database
-        about = await touched(database, jobs)
-        if about["lead"]:
-            store, voices = store_of(database, settings.redis_url), voices_of(database, settings)
-            now = await store.now()
-            await refresh(store, now, {name: about[name] for name in ("lead", "user")})
-            await score_leads(store, voices, sorted(about["lead"]), now)
-
-    async def everything(job: Job) -> Row:
-        return dict(await score_all(job.database, settings, job.progress))
-
-    async def all_leads(job: Job) -> Row:
-        return dict(await score_all(job.database, settings, job.progress, deals=False))
-
-    return {
-        "score.deal": deals_changed,
-        "score.lead": leads_changed,
-        "score.all": everything,
-        "score.leads": all_leads,
     }

@@ -4,13 +4,15 @@ A champion whose features have changed their meaning since it learned does not s
 answer names the reason beside the gate.
 """
 
+import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import numpy as np
 import structlog
 
@@ -193,6 +195,8 @@ class Voices:
         self._bundles: dict[str, Bundle | str | None] = {}
         self._versions: dict[str, int | None] = {}
         self._kept: dict[str, tuple[float, datetime, Any]] = {}
+        self._making: dict[str, asyncio.Task[None]] = {}
+        database.closing.append(self.close)
 
     async def voice(self, model: str, feature_set: str, as_of: datetime) -> Voice:
         """The champion of `model`, or its baseline."""
@@ -249,12 +253,28 @@ class Voices:
         found: dict[str, Any] = await self._keep(f"gate {model}", as_of, look)
         return found
 
-    async def _keep(self, name: str, as_of: datetime, make: Any) -> Any:
+    async def _keep(self, name: str, as_of: datetime, make: Callable[[], Awaitable[Any]]) -> Any:
+        """What `make` gives, kept for some minutes; past them the old answer serves while a new one is made."""
         kept = self._kept.get(name)
-        now = time.monotonic()
-        if kept is None or now - kept[0] > KEEP_SECONDS or as_of < kept[1]:
-            self._kept[name] = kept = (now, as_of, await make())
+        if kept is None or as_of < kept[1]:
+            self._kept[name] = kept = (time.monotonic(), as_of, await make())
+        elif time.monotonic() - kept[0] > KEEP_SECONDS and name not in self._making:
+            self._making[name] = asyncio.create_task(self._make_again(name, as_of, make))
         return kept[2]
+
+    async def _make_again(self, name: str, as_of: datetime, make: Callable[[], Awaitable[Any]]) -> None:
+        try:
+            self._kept[name] = (time.monotonic(), as_of, await make())
+        except (OSError, asyncpg.PostgresError) as error:
+            log.warning("not learned anew", what=name, error=str(error))
+        finally:
+            del self._making[name]
+
+    async def close(self) -> None:
+        """Ends what is being learned."""
+        for task in list(self._making.values()):
+            task.cancel()
+            await asyncio.wait([task])
 
 
 def _why(gate: Mapping[str, Any]) -> str:

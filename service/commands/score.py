@@ -10,7 +10,8 @@ import click
 from service.commands.common import json_option, show, with_database
 from service.db import Database
 from service.replay import replayed
-from service.scoring import score_all, score_deals, score_leads
+from service.rescoring import score_all
+from service.scoring import score_deals, score_leads
 from service.settings import Refused, Settings
 from service.store import refresh, store_of
 from service.voices import voices_of

@@ -20,7 +20,7 @@ from registry.bundle import Manifest
 from service.baselines import WEEKS, Said
 from service.db import Database
 from service.replay import replayed
-from service.scoring import score_all
+from service.rescoring import score_all
 from service.settings import Settings
 from service.voices import merged
 from service.worker import Worker
