@@ -57,8 +57,12 @@ def serve(host: str) -> None:
 @click.option("--drain", is_flag=True, help="Run what is due, and what follows from it, then end.")
 def work(drain: bool) -> None:
     """Run jobs: scores, web hooks, training, imports and the clock."""
-    with opened() as settings, suppress(KeyboardInterrupt):
-        asyncio.run(_work(settings, drain))
+    with opened() as settings:
+        try:
+            asyncio.run(_work(settings, drain))
+        except KeyboardInterrupt:
+            if drain:
+                raise  # whoever waits for the end must know that this was not it
 
 
 async def _work(settings: Settings, drain: bool) -> None:
@@ -71,10 +75,14 @@ async def _work(settings: Settings, drain: bool) -> None:
 
 
 async def _drain(worker: Worker) -> None:
-    """Runs what is due, and says every few seconds what that is."""
+    """Runs what is due side by side, says every few seconds what that is, and ends when nothing is left."""
     teller = asyncio.create_task(_tell(worker.database))
+    running = asyncio.create_task(worker.run())
     try:
-        await worker.drain()
+        while await worker.database.fetch(_WAITING) and not running.done():  # noqa: ASYNC110  # see below
+            await asyncio.sleep(0.2)  # other processes finish jobs too, and none of them tells us
+        worker.stop()
+        await running
     finally:
         teller.cancel()
 
