@@ -47,7 +47,8 @@ LEFT JOIN accounts a ON a.id = t.account_id
 LEFT JOIN contacts k ON k.id = t.primary_contact_id
 LEFT JOIN current_scores s ON s.opportunity_id = t.id
 WHERE t.id = ANY($1::uuid[])
-/* access:opportunities */ /* access:accounts */ /* access:contacts */ /* access:scores */ /* access:current_scores */"""
+/* access:opportunities */ /* access:accounts */ /* access:contacts */
+/* access:scores */ /* access:current_scores */"""
 
 _STAKEHOLDERS = """
 SELECT t.opportunity_id AS deal, array_agg(DISTINCT t.role) AS roles, count(DISTINCT t.contact_id) AS people,
