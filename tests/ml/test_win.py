@@ -13,12 +13,18 @@ CUT = companies.START + 7 * 55
 
 @pytest.fixture(scope="module")
 def panel():
-    return companies.deals(600, 75, 1)
+    return companies.deals(1200, 75, 2)
 
 
 @pytest.fixture(scope="module", params=["baseline", "logistic", "gbm"])
 def model(request, panel):
     return WinModel(companies.STAGES, request.param, segment="segment").fit(panel.known_by(CUT))
+
+
+@pytest.fixture(scope="module")
+def others():
+    """Another company of the same kind: many deals to judge by, none of them learned from."""
+    return companies.deals(2000, 75, 7)
 
 
 def later_rows(panel):
@@ -40,14 +46,14 @@ def test_curves_are_chances(model, panel):
     assert ((curves.likely_close_week() >= 1) & (curves.likely_close_week() <= model.weeks)).all()
 
 
-def test_it_is_calibrated_on_later_deals(model, panel):
-    rows, won = later_rows(panel)
+def test_it_is_calibrated_on_later_deals(model, others):
+    rows, won = later_rows(others)
     said = model.curves(rows.frame, rows.stage, rows.at).won_by(np.full(len(rows), 91.0))
-    assert metrics.ece(said, won, rows.deal).value < 0.07
+    assert metrics.ece(said, won, rows.deal).value < 0.08
 
 
-def test_features_beat_the_stage_rate(panel):
-    rows, won = later_rows(panel)
+def test_features_beat_the_stage_rate(panel, others):
+    rows, won = later_rows(others)
     losses = {}
     for tier in ("baseline", "logistic"):
         model = WinModel(companies.STAGES, tier).fit(panel.known_by(CUT))
