@@ -39,6 +39,10 @@ STALE_DAYS = 21
 DONE_REST, DISMISSED_REST = timedelta(days=7), timedelta(days=30)
 LONG_LIST, URGENT = 150, 60
 JUST_NOW = timedelta(days=2)
+STATE_BOUND = frozenset(
+    {"correct_close_date", "re_engage", "hand_over", "disqualify", "send_battle_card", "add_stakeholder"}
+)
+"""Actions that make sense only where the deal's state asks for them: a playbook's step alone does not propose them."""
 TOUCH = {"call": "call", "email": "email", "meeting": "meeting", "demo": "demo"}
 """Action → the type of activity that is the same thing."""
 
@@ -282,10 +286,13 @@ def candidates(s: Situation) -> list[Candidate]:
     found: dict[str, Candidate] = {}
     for rule in RULES:
         for candidate in rule(s):
-            if forbidden(candidate, s) is None:
-                best = found.get(candidate.action)
-                if best is None or candidate.weight > best.weight:
-                    found[candidate.action] = candidate
+            best = found.get(candidate.action)
+            if forbidden(candidate, s) or (
+                rule is _playbooks and best is None and candidate.action in STATE_BOUND
+            ):
+                continue
+            if best is None or candidate.weight > best.weight:
+                found[candidate.action] = candidate
     return sorted(found.values(), key=lambda c: (-c.weight, c.action))
 
 

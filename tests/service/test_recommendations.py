@@ -129,6 +129,7 @@ def test_a_playbook_speaks_where_its_stage_and_criteria_fit() -> None:
         msgspec.structs.replace(play, criteria=[{"field": "amount", "op": "gt", "value": "1000"}]),
         msgspec.structs.replace(play, pipeline_id=UUID(int=9)),
         msgspec.structs.replace(play, stage=None, criteria=[]),
+        msgspec.structs.replace(play, steps=[{"action": "disqualify", "title": "Give it up"}]),
     ):
         assert plays.candidates(situation(plays=(other,)))[0].action == "call"
 
