@@ -369,6 +369,8 @@ def estimate_shocks(origins: Sequence[Origin], now: float) -> Shocks:
     return Shocks(float(mixed[0]), float(mixed[1]), n_origins=len(origins), blend=blend)
 
 
+TUNING_DRAWS = 200
+"""Draws of each past band while inflations are compared: many origins make up for few draws."""
 INFLATIONS = (0.75, 1.0, 1.25, 1.5, 2.0, 3.0)
 LEAST_ORIGINS = 4
 
@@ -408,7 +410,7 @@ def tune(origins: Sequence[Origin], now: float) -> Shocks:
 
 def _held(origin: Origin, shocks: Shocks) -> tuple[float, float]:
     """Coverage and relative interval score of one origin's company and team bands, the company counting half."""
-    levels = nodes_of(origin, origin.draw(shocks))
+    levels = nodes_of(origin, origin.draw(shocks, draws=TUNING_DRAWS))
     held, scores = [], []
     for level in ("company", "team"):
         draws, actual = levels[level]
