@@ -16,7 +16,7 @@ from service.access import Actor
 from service.db import INSTANT, Database, Tx, metadata
 from service.ids import new_id
 
-LEASE_SECONDS = 60
+LEASE_SECONDS = 25
 ATTEMPTS = 8
 MOST_ERRORS = 1000
 

@@ -21,7 +21,7 @@ Handler = Callable[[Any], Awaitable[dict[str, Any] | None]]
 """Takes a `Job`, or the list of jobs of a batch type, and returns the result."""
 
 LOOK_SECONDS = 1.0
-LANES = 3
+LANES = 6
 """Jobs of different types that run side by side in one worker; jobs of one type run one after the other."""
 
 
