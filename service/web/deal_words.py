@@ -70,13 +70,16 @@ def changed(score: Row, past: Sequence[Row], say: Words) -> str:
     days = max((score["scored_at"] - old["scored_at"]).days, 0)
     span = f"in {days} days" if days > 1 else "since yesterday" if days == 1 else "today"
     step = float(score["win_probability"]) - float(old["win_probability"])
-    reasons = _because(old, score, say)
-    model = "" if old["model_version"] == score["model_version"] else " The model itself changed in between."
     if abs(step) < LEAST_EFFECT:
-        return f"Unchanged {span}.{model}"
+        return f"Unchanged {span}."
     size = say.number(abs(step) * 100, 0 if abs(step) >= 0.0095 else 1)
     head = f"{'Up' if step > 0 else 'Down'} {size} {'point' if size == '1' else 'points'} {span}"
-    return (f"{head}: {'; '.join(reasons)}." if reasons else f"{head}.") + model
+    if (old["model_version"], old["tier"]) != (score["model_version"], score["tier"]):
+        return (
+            f"{head}. Another model speaks since then, so its reasons cannot be set against the earlier ones."
+        )
+    reasons = _because(old, score, say)
+    return f"{head}: {'; '.join(reasons)}." if reasons else f"{head}."
 
 
 # What it rests on --------------------------------------------------------------------------------------------------

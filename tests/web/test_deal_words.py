@@ -16,6 +16,7 @@ def score(days_ago: float, chance: float, version: int = 4, **effects: float) ->
         "scored_at": NOW - timedelta(days=days_ago),
         "win_probability": chance,
         "model_version": version,
+        "tier": "logistic",
         "reasons": [{"key": key, "text": texts[key], "effect": effect} for key, effect in effects.items()],
     }
 
@@ -46,10 +47,12 @@ def test_a_first_score_a_steady_one_and_a_new_model() -> None:
     assert deal_words.changed(only[0], only, SAY) == (
         "The first score of this deal. By what was known 7 days before, its chance would have been lower."
     )
-    steady = [score(9, 0.301), score(0, 0.303, version=5)]
-    assert deal_words.changed(steady[-1], steady, SAY) == (
-        "Unchanged in 9 days. The model itself changed in between."
-    )
+    steady = [score(9, 0.301), score(0, 0.303)]
+    assert deal_words.changed(steady[-1], steady, SAY) == "Unchanged in 9 days."
+    other = [score(1, 0.3, meet=0.1), score(0, 0.46, version=5, meet=0.2)]
+    said = deal_words.changed(other[-1], other, SAY)
+    assert said.startswith("Up 16 points since yesterday. Another model speaks since then")
+    assert "meeting" not in said
 
 
 def test_the_parts_of_the_difference_add_up_to_it() -> None:
