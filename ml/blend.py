@@ -45,6 +45,9 @@ class Blend(Classifier):
     def margin(self, frame: Frame) -> Floats:
         return 0.5 * (self.trees_.margin(frame) + self.line_.margin(frame))
 
+    def margins(self, frame: Frame, column: str, size: int) -> Floats:
+        return 0.5 * (self.trees_.margins(frame, column, size) + self.line_.margins(frame, column, size))
+
     def terms(self, frame: Frame) -> tuple[Floats, Floats]:
         """The margin taken apart: tree SHAP and linear terms, averaged column by column."""
         base, parts = self.trees_.terms(frame)

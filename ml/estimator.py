@@ -78,6 +78,12 @@ class Classifier(Estimator):
         chance = self.probability(frame)
         return np.log(chance) - np.log1p(-chance)
 
+    def margins(self, frame: Frame, column: str, size: int) -> Floats:
+        """The log odds of each row for every code of a category from 0 on, whatever code it has: (n, size)."""
+        rows = frame.take(np.tile(np.arange(len(frame)), size))
+        codes = np.repeat(np.arange(size, dtype=np.float64), len(frame))
+        return self.margin(rows.replaced({column: codes})).reshape(size, len(frame)).T
+
     def terms(self, frame: Frame) -> tuple[Floats, Floats]:
         """The margin taken apart: (base (n,), contributions (n, columns_)); their sum is the margin."""
         return self.margin(frame), np.zeros((len(frame), 0))

@@ -70,6 +70,13 @@ class Logistic(Classifier):
     def margin(self, frame: Frame) -> Floats:
         return self._own_margin(self._matrix(frame), self._group(frame), self.pooled_, self.groups_)
 
+    def margins(self, frame: Frame, column: str, size: int) -> Floats:
+        """For the groups' own category the rows are unfolded once."""
+        if column != self.by or len(self.groups_) < size:
+            return super().margins(frame, column, size)
+        found: Floats = self._matrix(frame) @ self.groups_[:size].T
+        return found
+
     def terms(self, frame: Frame) -> tuple[Floats, Floats]:
         """The margin taken apart: (intercepts (n,), contributions (n, columns_)); their sum is the margin exactly."""
         parts = self._matrix(frame) * self._coefficients(frame)

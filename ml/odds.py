@@ -116,11 +116,11 @@ class StageOdds(Estimator):
 
     def standing_odds(self, frame: Frame) -> Floats:
         """What does not move by the clock, for every stage: (n, S, 2)."""
-        found = np.zeros((len(frame), len(self.stages), 2))
-        for stage in range(len(self.stages)):
-            rows = self.still(frame, stage)
-            found[:, stage, 0], found[:, stage, 1] = self.move_.margin(rows), self.lose_.margin(rows)
-        return found
+        return self._in_every_stage(self.still(frame, 0))
+
+    def _in_every_stage(self, rows: Frame) -> Floats:
+        size = len(self.stages)
+        return np.stack([model.margins(rows, STAGE, size) for model in (self.move_, self.lose_)], axis=2)
 
     def standing_terms(self, frame: Frame, stage: int) -> Floats:
         """The same taken apart by `standing`, for one stage: (n, columns, 2). What belongs to no column stands with
@@ -201,11 +201,7 @@ class StageOdds(Estimator):
         given = unknown.take(np.zeros(len(grid), dtype=np.int64)).replaced(
             dict(zip(group, grid.T, strict=True))
         )
-        effects = np.zeros((len(grid), len(self.stages), 2))
-        for stage in range(len(self.stages)):
-            for cause, model in enumerate((self.move_, self.lose_)):
-                with_values, without = (model.margin(of.replaced({STAGE: stage})) for of in (given, unknown))
-                effects[:, stage, cause] = with_values - without
+        effects = self._in_every_stage(given) - self._in_every_stage(unknown)
         lows, highs = np.array([values[0] for values in axes]), np.array([values[-1] for values in axes])
         table = Table()
         table.lows_, table.highs_, table.effects_ = lows, highs, effects

@@ -26,6 +26,7 @@ from ml.forecast import LEAST_ORIGINS, NewBusiness, OpenDeals, Origin, Shocks
 from ml.frame import Floats, Ints
 from ml.panel import Panel
 from ml.win import WinModel
+from training import judge
 from training.dataset import DealSet, as_features, deal_panel
 from training.past import Past, Quarter, days, moment, quarters, read
 
@@ -87,6 +88,7 @@ async def replay(
     without: tuple[str, ...] = (),
     panel: DealSet | None = None,
     before: tuple[int, ...] = (*BEFORE, *ROLLING),
+    workers: int = 1,
     tell: Tell | None = None,
 ) -> Replay:
     """Forecasts the last `periods` quarters that ended by `as_of`, `before` days ahead of their ends.
@@ -99,8 +101,9 @@ async def replay(
     if not wanted:
         return found
     panel = panel or await deal_panel(fetch, feature_set, as_of, without=without, tell=tell)
-    for number, quarter in enumerate(wanted):
-        model = fit_then(panel, quarter.start)
+    tasks = [(panel.stages, learned_from(panel.panel, quarter.start)) for quarter in wanted]
+    models = judge.side_by_side(fitted, tasks, tell, "models of past periods", workers)
+    for number, (quarter, model) in enumerate(zip(wanted, models, strict=True)):
         for ahead in sorted(set(before), reverse=True):
             found.looks.append(await look(fetch, feature_set, without, past, panel, model, quarter, ahead))
         if tell:
@@ -108,19 +111,22 @@ async def replay(
     return found
 
 
-def fit_then(panel: DealSet, day: float) -> WinModel | None:
-    """The logistic model from the weeks that had ended by `day`; None when they were too few.
-
-    Of many rows a part is learned from, whole deals drawn at random: there is a model to fit for every quarter.
-    """
-    known = panel.panel.known_by(day)
+def learned_from(panel: Panel, day: float) -> Panel:
+    """The weeks that had ended by `day`; of many rows a part, whole deals drawn at random: there is a model to fit for
+    every quarter."""
+    known = panel.known_by(day)
     if len(known) > MOST_ROWS:
         share = MOST_ROWS / len(known)
         drawn = np.random.default_rng(0).random(int(known.deal.max()) + 1) < share
         known = known.take(drawn[known.deal])
+    return known
+
+
+def fitted(stages: tuple[str, ...], known: Panel) -> WinModel | None:
+    """The logistic model of what was known; None where that was too little."""
     if int(np.sum(known.outcome == -1)) < LEAST_WON or int(np.sum(known.outcome < 0)) < LEAST_CLOSED:
         return None
-    return WinModel(panel.stages, "logistic", weeks=WEEKS).fit(known)
+    return WinModel(stages, "logistic", weeks=WEEKS).fit(known)
 
 
 async def look(
@@ -307,12 +313,14 @@ async def learn_arrivals(
     without: tuple[str, ...] = (),
     panel: DealSet | None = None,
     before: tuple[int, ...] = ROLLING,
+    workers: int = 1,
     tell: Tell | None = None,
 ) -> Learned:
     """The arrivals of business as of an instant, with the shocks and the coverage of past forecasts beside them."""
     replayed = await replay(
-        fetch, feature_set, as_of, periods=periods, without=without, panel=panel, before=before, tell=tell
-    )
+        fetch, feature_set, as_of, periods=periods, without=without, panel=panel, before=before, workers=workers,
+        tell=tell,
+    )  # fmt: skip
     past, now = replayed.past, days(as_of)
     known = past.at(now)
     owners = sorted(set(known["owner"]))

@@ -92,7 +92,7 @@ class Training:
             return []
         return await arrivals.learn(
             self.connection.fetch, SETS["deal_win"], self.as_of, without=tuple(one.column for one in self._refusals),
-            evidence=Evidence(REQUIRED_DEALS, present), panel=found, tell=self.tell,
+            evidence=Evidence(REQUIRED_DEALS, present), panel=found, workers=self.workers, tell=self.tell,
         )  # fmt: skip
 
     async def champion(self, model: str) -> Bundle | None:
