@@ -8,17 +8,18 @@ All of it is one change set, so `changes.undo` takes it back.
 """
 
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from itertools import groupby
 from typing import Any
 from uuid import UUID
 
+import asyncpg
 import msgspec
 import sqlalchemy as sa
 
-from service import crud, ledger, query
+from service import changes, crud, ledger, query
 from service.access import Actor
 from service.crud import Resource
 from service.db import Database, Tx, metadata
@@ -29,6 +30,8 @@ from service.query import sql_type
 
 CHUNK = 5_000
 MOST_REPORTED = 1_000
+REFUSALS = (asyncpg.IntegrityConstraintViolationError, asyncpg.DataError, asyncpg.InterfaceError, OverflowError)
+"""What a row can be refused with that the shapes let pass."""
 
 NATURAL: dict[str, tuple[str, ...]] = {
     "users": ("email",),
@@ -52,10 +55,16 @@ class Ref(msgspec.Struct, frozen=True):
 
 
 class Version(msgspec.Struct):
-    """What the record looked like from `at` on; after the first version only what changed."""
+    """What the record looked like from `at` on; after the first version only what changed.
+
+    `file` and `line` where the version has a row of its own, which holds the columns `told`.
+    """
 
     values: Values
     at: datetime | None = None
+    file: str = ""
+    line: int = 0
+    told: frozenset[str] = frozenset()
 
 
 class Record(msgspec.Struct):
@@ -94,10 +103,10 @@ class Report(msgspec.Struct, kw_only=True):
             row = self.counts.setdefault(table, {"created": 0, "updated": 0, "unchanged": 0, "failed": 0})
             row[what] += number
 
-    def fault(self, record: Record, column: str, value: Any, detail: str) -> None:
+    def fault(self, where: Record | Version, column: str, value: Any, detail: str) -> None:
         self.failed += 1
         if len(self.errors) < MOST_REPORTED:
-            self.errors.append(Fault(record.file, record.line, column, str(value)[:200], detail))
+            self.errors.append(Fault(where.file, where.line, column, str(value)[:200], detail))
 
 
 class Importer:
@@ -113,6 +122,8 @@ class Importer:
         self._progress = progress
         self._ids: dict[Ref, UUID] = {}
         self._known: set[Ref] = set()
+        self._refused: set[Ref] = set()
+        """What the database itself would not take."""
 
     async def run(
         self, records: list[Record], faults: Iterable[Fault] = (), *, dry_run: bool = False, strict: bool = False
@@ -130,9 +141,12 @@ class Importer:
         fresh = [record for record in good if self._ref(record) not in self._known]
         known = [record for record in good if self._ref(record) in self._known]
         await self._insert(fresh)
-        await self._replay(fresh)
-        for record in known:
-            await self._compare(record)
+        await self._replay([record for record in fresh if self._ref(record) not in self._refused])
+        for table, group in _by_table(known):
+            await self._compare(table, group)
+        if strict and self.report.errors and self.report.change_id:  # found by the database alone
+            await changes.undo(self.database, self.actor, self.report.change_id)
+            self.report.counts, self.report.change_id = {}, None
         return self.report
 
     def _take(self, faults: Iterable[Fault]) -> None:
@@ -197,22 +211,47 @@ class Importer:
         """The records without fault, in order; a record that points at a faulty one is faulty too."""
         for record in records:
             self._ids.setdefault(self._ref(record), new_id())
+        self._inherit_accounts(records)
         good: list[Record] = []
         bad: set[Ref] = set()
-        seen: set[Ref] = set()
+        seen: set[Any] = set()
         for record in records:
-            ref = self._ref(record)
-            if ref in seen:
-                self.report.fault(record, "id", record.external_id, "stands in the file twice")
+            twice = next((key for key in self._keys(record) if key in seen), None)
+            if twice is not None:
+                column, value = ("id", record.external_id) if isinstance(twice, Ref) else (twice[1], twice[-1])
+                self.report.fault(record, column, value, "stands in the file twice")
                 self.report.count(record.table, "failed", 1)
+                if not isinstance(twice, Ref):
+                    bad.add(self._ref(record))
                 continue
-            seen.add(ref)
+            seen.update(self._keys(record))
             if self._is_good(record, bad):
                 good.append(record)
             else:
                 bad.add(self._ref(record))
                 self.report.count(record.table, "failed", 1)
         return good
+
+    def _keys(self, record: Record) -> Iterator[Any]:
+        """What a record alone may have in a file: its id, and its natural key such as a user's address."""
+        yield self._ref(record)
+        columns = NATURAL.get(record.table, ())
+        values = record.versions[0].values
+        if columns and all(values.get(name) for name in columns):
+            yield (record.table, columns[-1], *(str(values[name]).lower() for name in columns))
+
+    @staticmethod
+    def _inherit_accounts(records: list[Record]) -> None:
+        """An activity on a deal is one with the deal's account, as far as that was known when the deal was created."""
+        account = {
+            Ref("opportunities", record.external_id): record.versions[0].values.get("account_id")
+            for record in records
+            if record.table == "opportunities" and record.versions
+        }
+        for record in records:
+            values = record.versions[0].values if record.table == "activities" else {}
+            if values.get("account_id") is None and (found := account.get(values.get("opportunity_id"))):  # type: ignore[arg-type]
+                values["account_id"] = found
 
     def _is_good(self, record: Record, bad: set[Ref]) -> bool:
         for version in record.versions:
@@ -221,32 +260,44 @@ class Importer:
                     if isinstance(ref, Ref) and (ref in bad or ref not in self._ids):
                         self.report.fault(record, column, ref.external_id, f"there is no such record in {ref.table}")
                         return False
-        try:
-            self._check(record)
-        except Invalid as error:
-            first = error.errors[0] if error.errors else {"pointer": "", "detail": error.detail}
-            column = first["pointer"].strip("/").split("/")[0]
-            value = next((v.values[column] for v in reversed(record.versions) if column in v.values), "")
-            self.report.fault(record, column, value, first["detail"])
-            return False
-        except Conflict as error:
-            self.report.fault(record, "", "", error.detail)
-            return False
+        return self._check(record)
+
+    def _check(self, record: Record) -> bool:
+        """Types each version's values by the shape, and judges each state by the rule."""
+        before, state = datetime.min.replace(tzinfo=UTC), Values()
+        for version in record.versions:
+            sent = version.values
+            try:
+                before = self._in_order(version, before)
+                version.values = self._judged(record, sent, state)
+            except Invalid as error:
+                first = error.errors[0] if error.errors else {"pointer": "", "detail": error.detail}
+                column = first["pointer"].strip("/").split("/")[0]
+                value = version.at if column == "at" else sent.get(column, state.get(column, ""))
+                own = version.file and (column in version.told or column == "at")
+                self.report.fault(version if own else record, column, value, first["detail"])
+                return False
+            except Conflict as error:
+                self.report.fault(version if version.file else record, "", "", error.detail)
+                return False
+            state |= version.values
         return True
 
-    def _check(self, record: Record) -> None:
-        """Types each version's values by the shape, and judges the states by the rule."""
-        resource, state, before = self.resources[record.table], {}, datetime.min.replace(tzinfo=UTC)
-        for version in record.versions:
-            at = version.at or self.now
-            if at < before or at > self.now:
-                raise Invalid.at("/at", "is before the version before it" if at < before else "lies in the future")
-            before = at
-            version.values = self._typed(resource, {name: self._resolve(v) for name, v in version.values.items()}, state)
-            state |= version.values
-        if resource.check:  # beside itself: a state is judged here, not the way by which it came about
-            whole = {"id": self._ids[self._ref(record)]} | dict.fromkeys(resource.table.c.keys()) | state
+    def _in_order(self, version: Version, before: datetime) -> datetime:
+        at = version.at or self.now
+        if at < before or at > self.now:
+            raise Invalid.at("/at", "is before the version before it" if at < before else "lies in the future")
+        return at
+
+    def _judged(self, record: Record, sent: Values, state: Values) -> Values:
+        """The typed values; the whole state beside itself: it is judged as it is, not the way by which it came about."""
+        resource = self.resources[record.table]
+        values = self._typed(resource, {name: self._resolve(value) for name, value in sent.items()}, state)
+        if resource.check:
+            empty = dict.fromkeys(resource.table.c.keys())
+            whole = {"id": self._ids[self._ref(record)]} | empty | state | values
             resource.check(whole, whole)
+        return values
 
     def _typed(self, resource: Resource, values: Values, state: Values) -> Values:
         """`values` as the Draft types them; columns that no Draft has (set by rules) pass as they are."""
@@ -258,6 +309,9 @@ class Importer:
         except msgspec.ValidationError as error:
             raise _pointed(error) from None
         columns = resource.table.c
+        for name in values:
+            if name not in fields and name not in columns:
+                raise Invalid.at(f"/{name}", f"is no field of {resource.key}")
         return {name: typed.get(name) if name in fields else _as(columns[name], value) for name, value in values.items()}
 
     # --- storing ------------------------------------------------------------------------------------------------
@@ -266,10 +320,23 @@ class Importer:
         for table, records in _by_table(fresh):
             for start in range(0, len(records), CHUNK):
                 chunk = records[start : start + CHUNK]
-                async with self._chunk(table, len(chunk)) as tx:
-                    await self._copy(tx, table, chunk)
-                self.report.count(table, "created", len(chunk))
+                self.report.count(table, "created", await self._store(table, chunk))
                 await self._tell(table, start + len(chunk), len(records))
+
+    async def _store(self, table: str, records: list[Record]) -> int:
+        """Stores a chunk and returns how many went in; where the database refuses it, halves of it, down to the row."""
+        try:
+            async with self._chunk(table, len(records)) as tx:
+                await self._copy(tx, table, records)
+        except REFUSALS as error:
+            if len(records) > 1:
+                middle = len(records) // 2
+                return await self._store(table, records[:middle]) + await self._store(table, records[middle:])
+            self.report.fault(records[0], getattr(error, "column_name", None) or "", "", str(error))
+            self.report.count(table, "failed", 1)
+            self._refused.add(self._ref(records[0]))
+            return 0
+        return len(records)
 
     def _chunk(self, table: str, size: int) -> "_Chunk":
         return _Chunk(self, table, size)
@@ -318,25 +385,33 @@ class Importer:
             f" /* access:{table} */"
         )
 
-    async def _compare(self, record: Record) -> None:
-        """A record that is here already: what differs from the file's last state is written as of now."""
-        table, resource = record.table, self.resources[record.table]
-        row = await self.database.fetchrow(
-            f"SELECT * FROM {table} WHERE id = $1 /* access:{table} */", self._ids[self._ref(record)]
-        )
+    async def _compare(self, table: str, records: list[Record]) -> None:
+        """Records that are here already: what differs from the file's last state is written as of now."""
+        for start in range(0, len(records), CHUNK):
+            chunk = records[start : start + CHUNK]
+            rows = await self.database.fetch(
+                f"SELECT * FROM {table} WHERE id = ANY($1::uuid[]) /* access:{table} */",
+                [self._ids[self._ref(record)] for record in chunk],
+            )
+            here = {row["id"]: dict(row) for row in rows}
+            for record in chunk:
+                row = here[self._ids[self._ref(record)]]
+                different = self._different(record, row)
+                self.report.count(table, "updated" if different else "unchanged", 1)
+                if different:
+                    async with self.database.begin(self.report.change_id) as tx:
+                        await crud.update(tx, self.resources[table], self.actor, row, different)
+            await self._tell(f"{table}, known", start + len(chunk), len(records))
+
+    def _different(self, record: Record, row: Values) -> Values:
+        """What the import's own instant stamps is no difference, nor is what the file leaves empty."""
         state = _state(record, len(record.versions) - 1)
         state["external_ids"] = row["external_ids"] | {self.source: record.external_id}
-        different = {
+        return {
             name: value
             for name, value in state.items()
-            if value is not None and value != self.now and row[name] != value  # what an import stamps is no difference
+            if value is not None and value != self.now and row[name] != value
         }
-        if not different:
-            self.report.count(table, "unchanged", 1)
-            return
-        async with self.database.begin(self.report.change_id) as tx:
-            await crud.update(tx, resource, self.actor, dict(row), different)
-        self.report.count(table, "updated", 1)
 
     async def _tell(self, what: str, done: int, total: int) -> None:
         if self._progress:

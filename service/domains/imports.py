@@ -1,5 +1,6 @@
 """Imports: a folder of files goes in as one change set, under a job that shows how far it is and what was wrong."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -49,7 +50,9 @@ async def run(
         importer = Importer(database, SYSTEM, source, RESOURCES, now=now, change_id=change_id, progress=progress)
         report = await importer.run(records, faults, dry_run=dry_run, strict=strict)
     except BaseException as error:
-        reason = [{"detail": f"{type(error).__name__}: {error}"}]
+        undo = f"; what is in already is undone by: sales undo {change_id}"
+        interrupted = isinstance(error, KeyboardInterrupt | asyncio.CancelledError)
+        reason = [{"detail": ("interrupted" if interrupted else f"{type(error).__name__}: {error}") + undo}]
         await database.execute(_CLOSE, job_id, "failed", {}, reason, None, 0)
         raise
     return await _close(database, job_id, report, len(records), stored=not dry_run and report.change_id is not None)

@@ -16,29 +16,91 @@ MOST_CELL = 1_000_000
 Row = dict[str, str]
 
 
-def rows(folder: Path, name: str, required: tuple[str, ...] = ()) -> Iterator[tuple[int, Row]]:
-    """The rows of `folder/name.csv` as (line, column → text), white space trimmed; raises `Invalid` for a file that is none."""
+class Wrong(ValueError):
+    """A cell that is not what its column takes."""
+
+    def __init__(self, column: str, value: Any, detail: str) -> None:
+        super().__init__(detail)
+        self.column, self.value, self.detail = column, value, detail
+
+
+def rows(
+    folder: Path, name: str, required: tuple[str, ...] = (), faults: list[Fault] | None = None
+) -> Iterator[tuple[int, Row]]:
+    """The rows of `folder/name.csv` as (line, column → text), white space trimmed.
+
+    A row that is none (too few or too many cells, a cell beyond `MOST_CELL`, bytes that are no UTF-8, NUL) is left out
+    and told in `faults`. Raises `Invalid` for a file that is missing, or lacks a column, or when there are no `faults`.
+    """
     path = folder / f"{name}.csv"
     csv.field_size_limit(MOST_CELL)
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file, strict=True)
-            missing = [column for column in required if column not in (reader.fieldnames or ())]
-            if missing:
-                raise Invalid(f"{path.name} lacks the columns {', '.join(missing)}.")
-            for row in reader:
-                if None in row or None in row.values():
-                    raise Invalid(f"{path.name}, line {reader.line_num}: the row has not as many cells as the header.")
-                yield reader.line_num, {column: cell.strip() for column, cell in row.items()}
+        with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
+            reader = csv.reader(file, strict=True)
+            header = _header(path.name, reader, required)
+            for line, cells, problem in _lines(reader):
+                fault = problem or _fault_of(header, cells)
+                if fault is None:
+                    yield line, {column: cell.strip() for column, cell in zip(header, cells, strict=True)}
+                elif faults is None:
+                    raise Invalid(f"{path.name}, line {line}: {fault.detail}.")
+                else:
+                    faults.append(wrong(name, line, fault.column, fault.value, fault.detail))
     except FileNotFoundError:
         raise Invalid(f"{path.name} is missing in {folder}.") from None
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise Invalid(f"{path.name} cannot be read: {error}.") from None
 
 
-def instant(text: str) -> datetime | None:
-    """An RFC 3339 instant, or None for an empty cell."""
-    return datetime.fromisoformat(text.replace("Z", "+00:00")).astimezone(UTC) if text else None
+def _header(file: str, reader: Any, required: tuple[str, ...]) -> list[str]:
+    try:
+        header = [cell.strip() for cell in next(reader, [])]
+    except csv.Error as error:
+        raise Invalid(f"{file} has no header: {error}.") from None
+    missing = [column for column in required if column not in header]
+    if missing:
+        raise Invalid(f"{file} lacks the columns {', '.join(missing)}.")
+    twice = sorted({column for column in header if header.count(column) > 1})
+    if twice:
+        raise Invalid(f"{file} names the columns {', '.join(twice)} twice.")
+    return header
+
+
+def _lines(reader: Any) -> Iterator[tuple[int, list[str], Wrong | None]]:
+    """First line, cells and what the parser found wrong; it goes on behind a line that it cannot read."""
+    while True:
+        line = reader.line_num + 1
+        try:
+            cells = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            yield line, [], Wrong("", "", f"cannot be read as CSV: {error}")
+            continue
+        if cells:
+            yield line, cells, None
+
+
+def _fault_of(header: list[str], cells: list[str]) -> Wrong | None:
+    if len(cells) != len(header):
+        return Wrong("", ",".join(cells)[:80], f"the row has {len(cells)} cells, the header {len(header)}")
+    for column, cell in zip(header, cells, strict=True):
+        if "\0" in cell:
+            return Wrong(column, cell.replace("\0", "\\0"), "holds the character NUL")
+        if not cell.isascii() and any("\udc80" <= sign <= "\udcff" for sign in cell):
+            return Wrong(column, cell.encode("utf-8", "replace").decode(), "is not UTF-8")
+    return None
+
+
+def instant(text: str, column: str = "at") -> datetime | None:
+    """An RFC 3339 instant with its zone, or None for an empty cell. Raises `Wrong`."""
+    if not text:
+        return None
+    try:
+        moment = datetime.fromisoformat(text.replace("Z", "+00:00"))
+    except ValueError:
+        raise Wrong(column, text, "is not an instant such as 2026-01-31T09:00:00Z") from None
+    if moment.tzinfo is None:
+        raise Wrong(column, text, "is an instant without its zone")
+    return moment.astimezone(UTC)
 
 
 def midnight(text: str, zone: str) -> datetime | None:

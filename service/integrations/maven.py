@@ -38,7 +38,7 @@ COUNTRIES = {
 def read(folder: Path, now: datetime, zone: str) -> tuple[list[Record], list[Fault]]:
     """All records in an order in which references point backwards, and what was mended or is wrong."""
     faults: list[Fault] = []
-    teams, users = _people(folder)
+    teams, users = _people(folder, faults)
     prices: dict[str, Decimal] = {}
     products = list(_products(folder, prices, faults))
     accounts = list(_accounts(folder, faults))
@@ -64,12 +64,12 @@ def slug(name: str) -> str:
     return re.sub(r"[^a-z0-9]+", ".", plain).strip(".")
 
 
-def _people(folder: Path) -> tuple[list[Record], list[Record]]:
+def _people(folder: Path, faults: list[Fault]) -> tuple[list[Record], list[Record]]:
     """Regional offices with their managers' teams below them, and everybody who sells."""
     teams = [Record("teams", "maven", [Version({"name": "Maven"})])]
     users: dict[str, Record] = {}
     seen: set[str] = set()
-    for line, row in rows(folder, "sales_teams", ("sales_agent", "manager", "regional_office")):
+    for line, row in rows(folder, "sales_teams", ("sales_agent", "manager", "regional_office"), faults):
         region, manager, agent = row["regional_office"], row["manager"], row["sales_agent"]
         if region not in seen:
             seen.add(region)
@@ -95,7 +95,7 @@ def _user(name: str, role: str, team: str, manager: str | None, line: int) -> Re
 
 
 def _products(folder: Path, prices: dict[str, Decimal], faults: list[Fault]) -> Any:
-    for line, row in rows(folder, "products", ("product", "series", "sales_price")):
+    for line, row in rows(folder, "products", ("product", "series", "sales_price"), faults):
         name = row["product"]
         price = _decimal(row["sales_price"])
         if price is None:
@@ -107,7 +107,7 @@ def _products(folder: Path, prices: dict[str, Decimal], faults: list[Fault]) -> 
 
 
 def _accounts(folder: Path, faults: list[Fault]) -> Any:
-    found = list(rows(folder, "accounts", ("account", "sector", "revenue", "employees", "office_location")))
+    found = list(rows(folder, "accounts", ("account", "sector", "revenue", "employees", "office_location"), faults))
     names = {row["account"] for _, row in found}
     found.sort(key=lambda item: bool(item[1].get("subsidiary_of")))  # parents first
     for line, row in found:
@@ -141,7 +141,7 @@ def _deals(folder: Path, now: datetime, zone: str, prices: dict[str, Decimal], f
         for name in [stage[1]]
     }
     required = ("opportunity_id", "sales_agent", "product", "account", "deal_stage", "engage_date", "close_date", "close_value")
-    for line, row in rows(folder, "sales_pipeline", required):
+    for line, row in rows(folder, "sales_pipeline", required, faults):
         product = _mended("sales_pipeline", line, "product", row["product"], PRODUCTS, faults)
         stage = stages.get(row["deal_stage"])
         try:
