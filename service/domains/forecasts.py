@@ -290,6 +290,11 @@ async def one(
     return answer(found.answer(meant), headers={"ETag": etag(found.versions.get(meant, 0))})
 
 
+def _place(period: Period, node: Node) -> str:
+    """Where the judged forecast is read."""
+    return f"/api/v1/forecasts?period={period.key}&node={node}"
+
+
 async def _judged(tx: Tx, actor: Actor, draft: SubmissionDraft | OverrideDraft) -> tuple[Period, Node]:
     node = node_of(draft.node)
     (await nodes.load(tx)).check(actor, node)
@@ -321,7 +326,7 @@ async def submit(request: Web, tx: NamedDependency[Tx], actor: NamedDependency[A
         draft.note if isinstance(draft.note, str) else None,
         actor.id,
     )
-    return answer(outlook.submission_item(row), 201)
+    return answer(outlook.submission_item(row), 201, {"Location": _place(period, node)})
 
 
 @post(
@@ -364,7 +369,9 @@ async def override(request: Web, tx: NamedDependency[Tx], actor: NamedDependency
         place + 1,
         actor.id,
     )
-    return answer(outlook.override_item(row), 201, {"ETag": etag(place + 1)})
+    return answer(
+        outlook.override_item(row), 201, {"ETag": etag(place + 1), "Location": _place(period, node)}
+    )
 
 
 routes: list[Any] = [one, submit, override]

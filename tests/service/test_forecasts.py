@@ -276,6 +276,8 @@ async def test_a_submission_is_kept_and_the_newest_counts(
         answer = await client.post("/forecasts", json=body, headers=people.rep.headers)
         assert answer.status_code == 201, answer.text
     assert (await seen(client, people.rep))["submission"]["commit"] == "150.55"
+    there = await client.get(answer.headers["location"].removeprefix("/api/v1"), headers=people.rep.headers)
+    assert there.json()["submission"]["note"] == "as I see it"
 
 
 async def test_nobody_submits_for_others_or_nonsense(
