@@ -15,6 +15,9 @@ from scipy.optimize import minimize
 from ml.estimator import Estimator, logit, sigmoid
 from ml.frame import Floats
 
+DAILY = (0.5, 1.0)
+"""Widths of the priors of slope and shift where the line is refit daily: wide, because levels drift far."""
+
 
 @dataclass(eq=False)
 class Calibration(Estimator):
@@ -88,3 +91,18 @@ class Calibration(Estimator):
         )
         self.slope_, self.shift_, self.n_ = float(found.x[0]), float(found.x[1]), n
         return self
+
+
+def rolling(chance: Floats, outcome: Floats, at: Floats, known_at: Floats, window: int = 600) -> Floats:
+    """The chances as they would have been with a line refit each day on the newest `window` labels known by then.
+
+    Where the level drifts this is most of what daily retraining would bring, at no cost. Instants in days.
+    """
+    order = np.argsort(known_at, kind="stable")
+    adjusted, days = chance.copy(), np.floor(at)
+    for day in np.unique(days):
+        known = order[: np.searchsorted(known_at[order], day, side="right")][-window:]
+        if len(known):
+            line = Calibration(*DAILY).fit(chance[known], outcome[known])
+            adjusted[days == day] = line.apply(chance[days == day])
+    return adjusted

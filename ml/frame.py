@@ -8,6 +8,7 @@ by word, so neither the order of columns nor the order of a vocabulary matters.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -46,9 +47,16 @@ class Frame:
 
     def column(self, name: str) -> Floats:
         """One column (rows,). KeyError with the name where there is none."""
-        if name not in self.columns:
+        return self.values[:, self._place(name)]
+
+    @cached_property
+    def _places(self) -> dict[str, int]:
+        return {name: place for place, name in enumerate(self.columns)}
+
+    def _place(self, name: str) -> int:
+        if name not in self._places:
             raise KeyError(f"no column {name!r}")
-        return self.values[:, self.columns.index(name)]
+        return self._places[name]
 
     def take(self, rows: Ints | Bools | slice) -> "Frame":
         """Some rows, by mask, indices or slice."""
@@ -56,13 +64,14 @@ class Frame:
 
     def only(self, columns: Sequence[str], words: Mapping[str, Sequence[str]] | None = None) -> "Frame":
         """These columns in this order; categories recoded to `words` where given, words unknown there become NaN."""
-        matrix = (
-            np.column_stack([self._coded(name, (words or {}).get(name)) for name in columns])
-            if columns
-            else None
+        wanted = words or {}
+        values = (
+            self.values[:, [self._place(name) for name in columns]] if columns else np.zeros((len(self), 0))
         )
-        kept = {name: tuple((words or {}).get(name, self.words.get(name, ()))) for name in columns}
-        values = np.zeros((len(self), 0)) if matrix is None else matrix
+        for j, name in enumerate(columns):
+            if name in wanted and self.words.get(name) not in (None, tuple(wanted[name])):
+                values[:, j] = self._coded(name, wanted[name])
+        kept = {name: tuple(wanted.get(name, self.words.get(name, ()))) for name in columns}
         return Frame(tuple(columns), values, {name: of for name, of in kept.items() if of})
 
     def without(self, columns: Sequence[str]) -> "Frame":

@@ -6,7 +6,7 @@ alive.
 
     model = LeadModel(tier="logistic").fit(panel)
     model.probabilities(frame)      # (n, 3), rising along each row
-    model.refit_offset(panel)       # daily: one offset to the newest labels
+    model.recalibrate(panel)        # daily: a line to the newest labels that it has not learned from
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,17 +17,19 @@ import numpy as np
 
 from ml.baseline import BetaBinomial
 from ml.blend import Blend
-from ml.calibrate import Calibration
+from ml.calibrate import DAILY, Calibration
 from ml.estimator import Classifier, Estimator, sigmoid
 from ml.explain import OTHER, Explanation, completed
 from ml.frame import Bools, Floats, Frame, Ints
 from ml.logistic import Logistic, earlier
-from ml.metrics import recalibrated
+from ml.metrics import log_losses
 
 INTERVAL = "interval"
 LEAST = 0.001
 FEWEST_ROWS, FEWEST_CONVERTED = 200, 30
 PRIOR = 0.1
+HALF_LIVES = (None, 180.0, 60.0)
+"""Days after which a row counts half; a shorter one is tried only when the longer one has helped."""
 NODES = 5
 
 
@@ -65,44 +67,63 @@ class LeadPanel:
 @dataclass(eq=False)
 class LeadModel(Estimator):
     """The lead model. `horizons`: the ends of the intervals in days; `segment`: what the baseline splits by;
-    `window`: on how many newest labels the offset is refit."""
+    `window`: on how many newest labels the line is refit each day."""
 
     tier: str = "logistic"
     horizons: tuple[int, ...] = (30, 60, 90)
     segment: str | None = None
-    window: int = 300
+    window: int = 600
     seed: int = 0
     threads: int = 1
     hazard_: Classifier = field(init=False, repr=False)
     calibration_: Calibration | None = field(init=False, repr=False)
-    offset_: float = field(init=False, repr=False)
+    daily_: Calibration | None = field(init=False, repr=False)
+    half_life_: float | None = field(init=False, repr=False)
+    trained_to_: float = field(init=False, repr=False)
     mean_: Floats = field(init=False, repr=False)
     term_mean_: Floats = field(init=False, repr=False)
     n_: int = field(init=False, repr=False)
 
     def fit(self, panel: LeadPanel) -> Self:
         """Learn from a panel; calibrated on its newest part by a model that has not seen it, then fitted on all."""
-        self.offset_, self.calibration_, self.n_ = 0.0, None, len(panel)
+        self.calibration_, self.daily_, self.half_life_ = None, None, None
+        self.n_, self.trained_to_ = len(panel), panel.known_to
         rows, outcome, at = self._expanded(panel)
-        early = earlier(len(outcome), at, 0.7)
-        like = None
-        if (~early).sum() >= FEWEST_ROWS and min(
-            outcome[early].sum(), outcome[~early].sum()
-        ) >= FEWEST_CONVERTED:
-            like = self._classifier(None).fit(rows.take(early), outcome[early], at[early])
-            self.calibration_ = Calibration().fit(like.probability(rows.take(~early)), outcome[~early])
-        self.hazard_ = self._classifier(like).fit(rows, outcome, at)
+        like = self._choose(rows, outcome, at)
+        self.hazard_ = self._classifier(like).fit(rows, outcome, at, weights(at, self.half_life_))
         self._averages(panel.frame)
         return self
 
-    def refit_offset(self, panel: LeadPanel) -> Self:
-        """Move one offset to the newest labels: as good as daily retraining where the level drifts, at no cost."""
+    def recalibrate(self, panel: LeadPanel) -> Self:
+        """Refit a line in log odds to the newest labels, of those that came in after the model was learned: where the
+        level drifts, nearly as good as daily retraining, at no cost."""
         rows, outcome, at = self._expanded(panel)
         newest = np.argsort(at, kind="stable")[-self.window :]
-        self.offset_ = 0.0
-        margin = self._margin(self.hazard_.margin(rows.take(newest)))
-        self.offset_ = recalibrated(margin, outcome[newest]) if len(newest) else 0.0
+        newest = newest[at[newest] > self.trained_to_]
+        self.daily_ = None
+        if len(newest):
+            said = sigmoid(self._margin(self.hazard_.margin(rows.take(newest))))
+            self.daily_ = Calibration(*DAILY).fit(said, outcome[newest])
         return self
+
+    def _choose(self, rows: Frame, outcome: Floats, at: Floats) -> Classifier | None:
+        """The half-life and the calibration, on the newest rows by a model that has not seen them."""
+        early = earlier(len(outcome), at, 0.7)
+        late = ~early
+        if late.sum() < FEWEST_ROWS or min(outcome[early].sum(), outcome[late].sum()) < FEWEST_CONVERTED:
+            return None
+        best, like = np.inf, None
+        for half_life in HALF_LIVES[:1] if self.tier == "baseline" else HALF_LIVES:
+            model = self._classifier(like).fit(
+                rows.take(early), outcome[early], at[early], weights(at[early], half_life)
+            )
+            said = model.probability(rows.take(late))
+            loss = float(np.mean(log_losses(said, outcome[late])))
+            if loss >= best:
+                break
+            best, like, self.half_life_ = loss, model, half_life
+            self.calibration_ = Calibration().fit(said, outcome[late])
+        return like
 
     def probabilities(self, frame: Frame) -> Floats:
         """P(convert within each horizon), (n, horizons): rising, inside (0, 1)."""
@@ -141,15 +162,16 @@ class LeadModel(Estimator):
         for point, weight in zip((points + 1) / 2, weights / 2, strict=True):
             hazards = sigmoid(self._margin(start + point * (goal - start)))[:, :count]
             total += weight * np.prod(1 - hazards, axis=1)[:, None] * hazards
-        return total * (1.0 if self.calibration_ is None else self.calibration_.slope_)
+        return total * float(np.prod([line.slope_ for line in self._lines()]))
+
+    def _lines(self) -> list[Calibration]:
+        return [line for line in (self.calibration_, self.daily_) if line is not None]
 
     def _margin(self, raw: Floats) -> Floats:
         """Raw log odds of an interval, calibrated and moved to the newest labels."""
-        line = (
-            (1.0, 0.0) if self.calibration_ is None else (self.calibration_.slope_, self.calibration_.shift_)
-        )
-        moved: Floats = line[0] * raw + line[1] + self.offset_
-        return moved
+        for line in self._lines():
+            raw = line.slope_ * raw + line.shift_
+        return raw
 
     def _margins(self, frame: Frame) -> Floats:
         return np.column_stack([self.hazard_.margin(self._rows(frame, j)) for j in range(len(self.horizons))])
@@ -195,3 +217,12 @@ class LeadModel(Estimator):
         if self.tier == "logistic":
             return Logistic(INTERVAL, prior=PRIOR, **strengths)
         raise ValueError(f"there is no tier {self.tier!r}")
+
+
+def weights(at: Floats, half_life: float | None) -> Floats | None:
+    """How much each row counts; on average 1, so that ridges mean the same."""
+    if half_life is None or not len(at):
+        return None
+    worth: Floats = np.power(0.5, (at.max() - at) / half_life)
+    scaled: Floats = worth / float(worth.mean())
+    return scaled

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ml.estimator import logit, sigmoid
 from ml.frame import Floats, Ints
 
 DRAWS = 400
@@ -186,35 +185,6 @@ def observed_over_expected(
         spread = float(np.sqrt(np.sum(chance[here] * (1 - chance[here]))))
         table.append((float(week * width), came, said, (came - said) / max(spread, 1e-9)))
     return table
-
-
-def recalibrated(margin: Floats, outcome: Floats, prior: float = 0.5) -> float:
-    """The one offset in log odds that fits these rows best, drawn towards 0 by a normal prior of that width."""
-    offset = 0.0
-    for _ in range(25):
-        chance = sigmoid(margin + offset)
-        gradient = float(np.sum(outcome - chance)) - offset / prior**2
-        step = gradient / (float(np.sum(chance * (1 - chance))) + 1 / prior**2)
-        offset += float(np.clip(step, -1.0, 1.0))
-        if abs(step) < 1e-10:
-            break
-    return offset
-
-
-def rolling_offsets(
-    chance: Floats, outcome: Floats, at: Floats, known_at: Floats, window: int, prior: float = 1.0
-) -> Floats:
-    """The chances as they would have been with an offset refit each day on the newest `window` labels known by then."""
-    margin = logit(chance)
-    order = np.argsort(known_at, kind="stable")
-    adjusted = margin.copy()
-    for day in np.unique(np.floor(at)):
-        known = order[: np.searchsorted(known_at[order], day, side="right")][-window:]
-        here = np.floor(at) == day
-        adjusted[here] = margin[here] + (
-            recalibrated(margin[known], outcome[known], prior) if len(known) else 0.0
-        )
-    return sigmoid(adjusted)
 
 
 def _bins(chance: Floats, bins: int) -> Ints:

@@ -46,7 +46,7 @@ def learn(
 
 def fitted(tier: str, segment: str | None, panel: LeadPanel, ask: Frame | None) -> tuple[str, dict[str, Floats]]:
     """A model as text with what it says of the rows that are asked; the text is left out where rows are."""
-    model = LeadModel(tier, segment=segment).fit(panel).refit_offset(panel)
+    model = LeadModel(tier, segment=segment).fit(panel)
     if ask is None:
         return model.to_text(), {}
     chances = model.probabilities(ask)

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from ml.calibrate import Calibration
+from ml.calibrate import Calibration, rolling
 from ml.estimator import logit, sigmoid
 
 RANDOM = np.random.default_rng(0)
@@ -37,3 +37,12 @@ def test_the_slope_is_the_derivative():
     p = np.array([0.1, 0.5, 0.9])
     numeric = (model.apply(p + 1e-6) - model.apply(p - 1e-6)) / 2e-6
     assert np.allclose(model.slope_at(p), numeric, rtol=1e-5)
+
+
+def test_a_line_follows_a_level_that_moves_and_knows_no_later_label():
+    at = np.arange(800.0)
+    moved = (RANDOM.random(800) < np.where(at < 400, 0.2, 0.6)).astype(float)
+    adjusted = rolling(np.full(800, 0.2), moved, at, at + 1, 100)
+    assert adjusted[600:].mean() == pytest.approx(0.6, abs=0.1)
+    assert adjusted[0] == pytest.approx(0.2)
+    assert adjusted[:401].max() < 0.4

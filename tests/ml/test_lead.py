@@ -35,13 +35,14 @@ def test_a_label_counts_only_when_its_interval_has_ended():
     assert panel.converted_at[np.isfinite(panel.converted_at)].max() <= companies.START + 100
 
 
-def test_one_offset_follows_the_level():
+def test_a_line_follows_the_level_by_labels_that_are_new():
     panel = companies.leads(2000)
-    model = LeadModel("logistic").fit(panel)
+    model = LeadModel("logistic").fit(panel.known_by(companies.START + 350))
     before = model.probabilities(panel.frame).mean()
     never = type(panel)(panel.lead, panel.at, panel.frame, np.full(len(panel), np.inf), panel.known_to)
-    after = model.refit_offset(never).probabilities(panel.frame).mean()
-    assert after < before / 2
+    learned_from = never.known_by(companies.START + 350)
+    assert model.recalibrate(learned_from).probabilities(panel.frame).mean() == before
+    assert model.recalibrate(never).probabilities(panel.frame).mean() < before / 2
 
 
 def test_features_help():

@@ -69,15 +69,6 @@ def test_reliability_counts_every_row_once():
     assert sum(line.n for line in metrics.reliability(CHANCE, OUTCOME)) == 800
 
 
-def test_offsets_follow_a_level_that_moves_and_know_no_later_label():
-    at = np.arange(800.0)
-    moved = (RANDOM.random(800) < np.where(at < 400, 0.2, 0.6)).astype(float)
-    adjusted = metrics.rolling_offsets(np.full(800, 0.2), moved, at, at + 1, 100)
-    assert adjusted[600:].mean() == pytest.approx(0.6, abs=0.1)
-    assert adjusted[0] == pytest.approx(0.2)
-    assert adjusted[:401].max() < 0.4
-
-
 def test_weeks_that_do_not_fit_stand_out():
     outcome = np.r_[np.ones(350), np.zeros(350)]
     weeks = metrics.observed_over_expected(np.full(700, 0.5), outcome, np.arange(700.0))
