@@ -54,7 +54,8 @@ class Judged:
 
     def losses(self, chances: Mapping[str, Floats], targets: Sequence[str]) -> Floats:
         """Each row's log loss, averaged over those targets; rows must be known in all of them."""
-        return np.mean([metrics.log_losses(chances[name], self.outcome[name]) for name in targets], axis=0)
+        mean: Floats = np.mean([metrics.log_losses(chances[name], self.outcome[name]) for name in targets], axis=0)
+        return mean
 
     def common(self, targets: Sequence[str]) -> Bools:
         """The rows whose outcome is known in all targets."""
