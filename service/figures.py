@@ -95,18 +95,22 @@ class LeafDraws(msgspec.Struct):
     draws: NDArray[np.int64]
 
 
+_NEWEST_RUN = "SELECT * FROM forecast_runs WHERE period = $1 ORDER BY as_of DESC, id DESC LIMIT 1"
+_LEAVES = """
+SELECT owner_id, territory_id, closed_cents, open_cents, created_cents, draws FROM forecast_draws WHERE run_id = $1"""
+
+
 async def latest_run(database: Database | Tx, period: str) -> Run | None:
-    """The newest run of the period with its draws."""
-    row = await database.fetchrow(
-        "SELECT * FROM forecast_runs WHERE period = $1 ORDER BY as_of DESC, id DESC LIMIT 1", period
-    )
+    """The newest run of the period with its draws; asked again where a newer run took the draws away meanwhile."""
+    row, leaves = await database.fetchrow(_NEWEST_RUN, period), []
+    while row is not None:
+        leaves = await database.fetch(_LEAVES, row["id"])
+        newest = row if leaves else await database.fetchrow(_NEWEST_RUN, period)
+        if newest["id"] == row["id"]:
+            break
+        row = newest
     if row is None:
         return None
-    leaves = await database.fetch(
-        "SELECT owner_id, territory_id, closed_cents, open_cents, created_cents, draws FROM forecast_draws"
-        " WHERE run_id = $1",
-        row["id"],
-    )
     return Run(
         id=row["id"], as_of=row["as_of"], tier=row["tier"], model_version=row["model_version"],
         arrivals_version=row["arrivals_version"], n_origins=row["n_origins"], n_periods=row["n_periods"],
