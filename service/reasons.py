@@ -242,7 +242,7 @@ DEAL_GROUPS = (
                            "rep_won_amount_90d_log", "rep_average_won_log", "rep_cycle_days", "rep_days_since_win",
                            "rep_tenure_weeks"), _record),
     Group("owner_load", ("rep_open_deals", "rep_open_amount_log", "rep_activities_7d", "rep_activities_28d"), _load),
-    Group("season", ("week_of_quarter", "days_to_period_end"), _season),
+    Group("season", ("week_of_quarter", "days_to_period_end", "created_week_of_quarter"), _season),
     Group("company", ("company_win_rate", "company_win_rate_90d", "company_cycle_days", "company_open_deals_log"),
           _market),
 )  # fmt: skip
