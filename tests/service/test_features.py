@@ -8,6 +8,7 @@ from redis.asyncio import Redis
 
 from features.catalogue import FEATURES, SETS
 from service.db import Database
+from service.reasons import GROUPS
 from service.settings import Settings
 from service.store import Store, store_of
 from service.worker import Worker
@@ -171,3 +172,9 @@ async def test_the_watermark_waits_for_who_is_writing(database: Database, settin
 def test_names_are_columns_and_meanings_are_written() -> None:
     assert len({feature.name for feature in FEATURES}) == len(FEATURES) >= 40
     assert all(feature.name.isidentifier() for feature in FEATURES)
+
+
+@pytest.mark.parametrize(("entity", "set_name"), [("opportunity", "deal_win"), ("lead", "lead_convert")])
+def test_every_feature_of_a_model_has_its_reason(entity: str, set_name: str) -> None:
+    told = [name for group in GROUPS[entity] for name in group.features]
+    assert sorted(told) == sorted(SETS[set_name].names)
