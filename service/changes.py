@@ -82,7 +82,7 @@ async def _refuse_conflicts(tx: Tx, tables: list[sa.Table], change_id: UUID) -> 
         rows = await tx.fetch(_conflicts_sql(table), change_id)
         conflicts += [
             {
-                "resource": table.name,
+                "resource": str(table.name),
                 "id": str(row["id"]),
                 "field": row["field"],
                 "made": row["made"],
@@ -109,5 +109,5 @@ async def undo(database: Database, actor: Actor, change_id: UUID) -> dict[str, A
         for table in reversed(tables):
             deleted = await tx.execute(_delete_sql(table), change_id, actor.id)
             restored = await tx.execute(_restore_sql(table), change_id, actor.id)
-            counts[table.name] = int(deleted.split()[-1]) + int(restored.split()[-1])
+            counts[str(table.name)] = int(deleted.split()[-1]) + int(restored.split()[-1])
         return {"change_id": str(tx.change_id), "undone": str(change_id), "counts": counts}
