@@ -230,7 +230,9 @@ class Arrivals(Estimator):
         left = float(ahead.ends[-1]) / 7
         for step in range(int(np.ceil(left))):
             share = min(1.0, left - step)
-            age = np.clip((age_weeks + step).astype(int), 0, self.longest - 1)  # entered later than a past now: 0
+            age = np.clip(
+                (age_weeks + step).astype(int), 0, self.longest - 1
+            )  # entered later than a past now: 0
             win = self.win_odds_[age] * self.win_by_week_[int(ahead.week + step) % WEEKS_OF_PERIOD] * share
             won += alive * win
             alive *= np.maximum(1 - win - self.loss_odds_[age] * share, 0)

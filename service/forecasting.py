@@ -17,7 +17,8 @@ import numpy as np
 
 from ml import forecast
 from ml.arrivals import Ahead, Arrivals
-from ml.forecast import DRAWS, LEAST_ORIGINS, Draws, NewBusiness
+from ml.forecast import DRAWS, Draws, NewBusiness
+from ml.shocks import LEAST_ORIGINS
 from service import calendar, nodes
 from service.access import SYSTEM
 from service.calendar import Period
@@ -31,7 +32,9 @@ from service.settings import Settings
 from service.voices import voices_of
 from service.worker import Handler
 
-HINDSIGHT = "Deals without a score of that time are judged by a model that learned until {day}; the league is not."
+HINDSIGHT = (
+    "Deals without a score of that time are judged by a model that learned until {day}; the league is not."
+)
 FEW_WON = 20
 """So many won deals give the past's rate by age half of its weight."""
 NOTEWORTHY = 0.01

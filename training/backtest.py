@@ -1,7 +1,7 @@
 """Forecasts of past periods as they would have been made then: for the league, and for what bands have been worth.
 
     past = await backtest.replay(fetch, feature_set, as_of, periods=8)
-    past.origins            # ml.forecast.Origin: every four weeks, with what came of each
+    past.origins            # ml.shocks.Origin: every four weeks, with what came of each
     league(past)            # rows: method × node × days before the end
 
 At each origin only versions known then are looked at; the win model is the logistic one, learned anew for each quarter
@@ -22,9 +22,11 @@ from features.reading import read_calendar
 from features.spec import FeatureSet
 from ml import forecast
 from ml.arrivals import Ahead, Arrivals, Deals, selling_since, week_of_quarter
-from ml.forecast import LEAST_ORIGINS, NewBusiness, OpenDeals, Origin, Shocks
+from ml.forecast import NewBusiness, OpenDeals, Shocks
 from ml.frame import Floats, Ints
 from ml.panel import Panel
+from ml.shocks import LEAST_ORIGINS, Origin, tune
+from ml.shocks import judge as judge_bands
 from ml.win import WinModel
 from training import judge
 from training.dataset import DealSet, as_features, deal_panel
@@ -255,7 +257,7 @@ def shocks_at(origins: list[Origin], day: float, cache: dict[int, Shocks]) -> Sh
     """The shocks as they were known on a day."""
     known = [origin for origin in origins if origin.known <= day]
     if len(known) not in cache:
-        cache[len(known)] = forecast.tune(known, day) if len(known) >= LEAST_ORIGINS else Shocks(0.1, 0.1)
+        cache[len(known)] = tune(known, day) if len(known) >= LEAST_ORIGINS else Shocks(0.1, 0.1)
     return cache[len(known)]
 
 
@@ -329,8 +331,8 @@ async def learn_arrivals(
     history = history_of(known, {owner: index for index, owner in enumerate(owners)}, team, past)
     model = Arrivals().fit(history, now).name_teams(names)
     origins = replayed.origins
-    shocks = forecast.tune(origins, now) if len(origins) >= LEAST_ORIGINS else Shocks(0.1, 0.1)
-    judged = forecast.judge(origins)
+    shocks = tune(origins, now) if len(origins) >= LEAST_ORIGINS else Shocks(0.1, 0.1)
+    judged = judge_bands(origins)
     background = {
         "shocks": {name: getattr(shocks, name) for name in ("company", "team", "inflation", "blend")},
         "n_origins": len(origins),
