@@ -27,7 +27,10 @@ def run() -> None:
         connection.execute(sa.text(f"SET lock_timeout = '{LOCK_TIMEOUT}'"))
         connection.commit()
         context.configure(
-            connection=connection, target_metadata=target_metadata, include_schemas=True, transaction_per_migration=True
+            connection=connection,
+            target_metadata=target_metadata,
+            include_schemas=True,
+            transaction_per_migration=True,
         )
         with context.begin_transaction():
             context.run_migrations()

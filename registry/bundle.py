@@ -110,5 +110,7 @@ def read(root: Path, model: str, version: int, sha256: str) -> Bundle:
     except msgspec.MsgspecError as error:
         raise Refused(f"{model} version {version}: the manifest cannot be read: {error}.") from None
     if (manifest.model, manifest.version) != (model, version):
-        raise Refused(f"{model} version {version}: the manifest is of {manifest.model} version {manifest.version}.")
+        raise Refused(
+            f"{model} version {version}: the manifest is of {manifest.model} version {manifest.version}."
+        )
     return Bundle(manifest, (folder / MODEL).read_text(encoding="utf-8"))

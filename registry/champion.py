@@ -52,15 +52,38 @@ async def next_version(run: Run, model: str) -> int:
 
 
 async def add(
-    run: Run, model: str, version: int, *, tier: str, feature_set: str, metrics: Mapping[str, Any],
-    verdict: Mapping[str, Any], card: Mapping[str, Any], folder: Path, sha256: str, run_id: str | None,
-    training_as_of: datetime, created_by: str,
+    run: Run,
+    model: str,
+    version: int,
+    *,
+    tier: str,
+    feature_set: str,
+    metrics: Mapping[str, Any],
+    verdict: Mapping[str, Any],
+    card: Mapping[str, Any],
+    folder: Path,
+    sha256: str,
+    run_id: str | None,
+    training_as_of: datetime,
+    created_by: str,
 ) -> None:
     """Registers a trained version; `verdict["is_publishable"]` decides between candidate and refused."""
     status = "candidate" if verdict.get("is_publishable") else "refused"
     await run.execute(
-        _ADD, model, version, tier, status, feature_set, dict(metrics), dict(verdict), dict(card), str(folder), sha256,
-        run_id, training_as_of, created_by,
+        _ADD,
+        model,
+        version,
+        tier,
+        status,
+        feature_set,
+        dict(metrics),
+        dict(verdict),
+        dict(card),
+        str(folder),
+        sha256,
+        run_id,
+        training_as_of,
+        created_by,
     )
 
 
@@ -85,7 +108,9 @@ async def load(run: Run, root: Path, model: str) -> Bundle | None:
 
 async def version_row(run: Run, model: str, version: int) -> dict[str, Any]:
     """One version; raises `Unknown`."""
-    row = await run.fetchrow("SELECT * FROM registry.versions WHERE model = $1 AND version = $2", model, version)
+    row = await run.fetchrow(
+        "SELECT * FROM registry.versions WHERE model = $1 AND version = $2", model, version
+    )
     if row is None:
         raise Unknown(f"There is no version {version} of the model {model!r}.")
     return dict(row)
@@ -97,14 +122,22 @@ async def promote(
     """Makes a version the champion. A refused one only with a written reason as `override`, which its card keeps."""
     row = await version_row(run, model, version)
     if row["status"] == "refused" and not override:
-        failed = [f"{gate['name']}: {gate['words']}" for gate in row["verdict"].get("gates", []) if not gate["passed"]]
-        raise NotPublishable(f"{model} version {version} may not serve: " + "; ".join(failed or ["a gate failed"]))
+        failed = [
+            f"{gate['name']}: {gate['words']}"
+            for gate in row["verdict"].get("gates", [])
+            if not gate["passed"]
+        ]
+        raise NotPublishable(
+            f"{model} version {version} may not serve: " + "; ".join(failed or ["a gate failed"])
+        )
     before = await champion(run, model)
     if before and before["version"] == version:
         await run.execute("UPDATE registry.champions SET pinned = $2 WHERE model = $1", model, pinned)
         return {"model": model, "version": version, "previous_version": before["previous_version"]}
     await run.execute(_SEAT, model, version, pinned, by, override or reason)
-    await run.execute("UPDATE registry.versions SET status = 'published' WHERE model = $1 AND version = $2", model, version)
+    await run.execute(
+        "UPDATE registry.versions SET status = 'published' WHERE model = $1 AND version = $2", model, version
+    )
     return {"model": model, "version": version, "previous_version": before["version"] if before else None}
 
 
@@ -123,6 +156,7 @@ async def versions(run: Run, model: str | None = None, limit: int = 100) -> list
         "SELECT v.*, c.version IS NOT NULL AS is_champion FROM registry.versions v LEFT JOIN registry.champions c"
         " ON c.model = v.model AND c.version = v.version WHERE $1::text IS NULL OR v.model = $1"
         " ORDER BY v.created_at DESC, v.version DESC LIMIT $2",
-        model, limit,
+        model,
+        limit,
     )
     return [dict(row) for row in rows]

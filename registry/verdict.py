@@ -39,7 +39,10 @@ class Verdict(msgspec.Struct, frozen=True):
 
     def document(self) -> dict[str, Any]:
         """Ready for JSON."""
-        return {"is_publishable": self.is_publishable, "gates": [msgspec.to_builtins(gate) for gate in self.gates]}
+        return {
+            "is_publishable": self.is_publishable,
+            "gates": [msgspec.to_builtins(gate) for gate in self.gates],
+        }
 
 
 def calibration(ece: float, low: float, high: float, n: int) -> Gate:
@@ -67,7 +70,11 @@ def plausible(auc: float | None, n: int) -> Gate:
     """An AUC near 1 on later deals means that something knows the outcome."""
     if auc is None:
         return Gate("plausible", True, f"AUC is not defined on {n} later rows")
-    return Gate("plausible", auc <= SUSPICIOUS_AUC, f"AUC {auc:.3f} on {n} later rows; above {SUSPICIOUS_AUC} is a leak")
+    return Gate(
+        "plausible",
+        auc <= SUSPICIOUS_AUC,
+        f"AUC {auc:.3f} on {n} later rows; above {SUSPICIOUS_AUC} is a leak",
+    )
 
 
 def no_worse_segment(differences: Mapping[str, float], n: Mapping[str, int]) -> Gate:
@@ -81,5 +88,11 @@ def no_worse_segment(differences: Mapping[str, float], n: Mapping[str, int]) -> 
 
 def enough(required: Mapping[str, float], present: Mapping[str, float]) -> Gate:
     """The data that a tier needs beside the data that is there."""
-    missing = [f"{name} {present.get(name, 0):g} of {need:g}" for name, need in required.items() if present.get(name, 0) < need]
-    return Gate("enough data", not missing, "; ".join(missing) if missing else "all that the tier needs is there")
+    missing = [
+        f"{name} {present.get(name, 0):g} of {need:g}"
+        for name, need in required.items()
+        if present.get(name, 0) < need
+    ]
+    return Gate(
+        "enough data", not missing, "; ".join(missing) if missing else "all that the tier needs is there"
+    )

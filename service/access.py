@@ -21,10 +21,36 @@ WRITE = frozenset({"read", "create", "update", "delete"})
 RECORDS = ["accounts", "contacts", "leads", "opportunities", "lines", "stakeholders", "activities", "notes"]
 """What reps and managers keep."""
 
-CATALOGUE = ["users", "teams", "products", "pipelines", "stages", "territory_models", "territories", "periods", "competitors", "battle_cards", "playbooks", "company", "exchange_rates"]
+CATALOGUE = [
+    "users",
+    "teams",
+    "products",
+    "pipelines",
+    "stages",
+    "territory_models",
+    "territories",
+    "periods",
+    "competitors",
+    "battle_cards",
+    "playbooks",
+    "company",
+    "exchange_rates",
+]
 """What all who are signed in may read."""
 
-INSIGHT = ["scores", "recommendations", "forecasts", "search", "board", "models", "features", "events", "jobs", "quotas", "me"]
+INSIGHT = [
+    "scores",
+    "recommendations",
+    "forecasts",
+    "search",
+    "board",
+    "models",
+    "features",
+    "events",
+    "jobs",
+    "quotas",
+    "me",
+]
 
 ROLES = ("rep", "manager", "ops", "data_scientist", "admin", "integration")
 

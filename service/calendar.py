@@ -66,7 +66,11 @@ _SETTINGS = (
 
 async def company(run: Database | Tx) -> Company:
     """The company's settings; outside a transaction as remembered for a moment."""
-    return await run.remember("company", lambda: _company(run)) if isinstance(run, Database) else await _company(run)
+    return (
+        await run.remember("company", lambda: _company(run))
+        if isinstance(run, Database)
+        else await _company(run)
+    )
 
 
 async def _company(run: Database | Tx) -> Company:

@@ -70,7 +70,8 @@ def _restore_sql(table: sa.Table) -> str:
 async def _touched_tables(tx: Tx, change_id: UUID) -> list[sa.Table]:
     tables = business_tables()
     tests = ", ".join(  # whose change set it is has been asked before
-        f"EXISTS (SELECT 1 FROM history.{table.name} WHERE change_id = $1 /* access:{table.name} */)" for table in tables
+        f"EXISTS (SELECT 1 FROM history.{table.name} WHERE change_id = $1 /* access:{table.name} */)"
+        for table in tables
     )
     found = await tx.fetchrow(f"SELECT {tests}", change_id)
     return [table for table, touched in zip(tables, found, strict=True) if touched]

@@ -175,7 +175,11 @@ async def _judged(run: Tx | Database, resource: Resource, actor: Actor, old: Row
     await _check_references(run, resource, actor, changes)
     if resource.prepare:
         await resource.prepare(run, actor, new, old)
-        changes = {name: value for name, value in new.items() if value is not old.get(name) and value != old.get(name)}
+        changes = {
+            name: value
+            for name, value in new.items()
+            if value is not old.get(name) and value != old.get(name)
+        }
     return changes
 
 

@@ -86,6 +86,8 @@ class Params(list[Any]):
 def _plain(value: Any) -> Any:
     if isinstance(value, Decimal):
         return format(value, "f")
+    if isinstance(value, str):  # SQLAlchemy's names are strings of a class of their own
+        return str(value)
     raise TypeError(f"{type(value).__name__} does not go into JSON")
 
 

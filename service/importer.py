@@ -30,7 +30,12 @@ from service.query import sql_type
 
 CHUNK = 5_000
 MOST_REPORTED = 1_000
-REFUSALS = (asyncpg.IntegrityConstraintViolationError, asyncpg.DataError, asyncpg.InterfaceError, OverflowError)
+REFUSALS = (
+    asyncpg.IntegrityConstraintViolationError,
+    asyncpg.DataError,
+    asyncpg.InterfaceError,
+    OverflowError,
+)
 """What a row can be refused with that the shapes let pass."""
 
 NATURAL: dict[str, tuple[str, ...]] = {
@@ -113,8 +118,15 @@ class Importer:
     """Stores `records` of `source`; `resources` (table → Resource) say which shape and rule judge each table."""
 
     def __init__(
-        self, database: Database, actor: Actor, source: str, resources: dict[str, Resource], *,
-        now: datetime | None = None, change_id: UUID | None = None, progress: Progress | None = None,
+        self,
+        database: Database,
+        actor: Actor,
+        source: str,
+        resources: dict[str, Resource],
+        *,
+        now: datetime | None = None,
+        change_id: UUID | None = None,
+        progress: Progress | None = None,
     ) -> None:
         self.database, self.actor, self.source, self.resources = database, actor, source, resources
         self.now = now or datetime.now(UTC)
@@ -126,7 +138,12 @@ class Importer:
         """What the database itself would not take."""
 
     async def run(
-        self, records: list[Record], faults: Iterable[Fault] = (), *, dry_run: bool = False, strict: bool = False
+        self,
+        records: list[Record],
+        faults: Iterable[Fault] = (),
+        *,
+        dry_run: bool = False,
+        strict: bool = False,
     ) -> Report:
         """Judges all, then stores what is right; with `strict` nothing when anything is wrong."""
         self._take(faults)
@@ -218,7 +235,9 @@ class Importer:
         for record in records:
             twice = next((key for key in self._keys(record) if key in seen), None)
             if twice is not None:
-                column, value = ("id", record.external_id) if isinstance(twice, Ref) else (twice[1], twice[-1])
+                column, value = (
+                    ("id", record.external_id) if isinstance(twice, Ref) else (twice[1], twice[-1])
+                )
                 self.report.fault(record, column, value, "stands in the file twice")
                 self.report.count(record.table, "failed", 1)
                 if not isinstance(twice, Ref):
@@ -258,7 +277,9 @@ class Importer:
             for column, value in version.values.items():
                 for ref in value if isinstance(value, list) else [value]:
                     if isinstance(ref, Ref) and (ref in bad or ref not in self._ids):
-                        self.report.fault(record, column, ref.external_id, f"there is no such record in {ref.table}")
+                        self.report.fault(
+                            record, column, ref.external_id, f"there is no such record in {ref.table}"
+                        )
                         return False
         return self._check(record)
 
@@ -286,7 +307,9 @@ class Importer:
     def _in_order(self, version: Version, before: datetime) -> datetime:
         at = version.at or self.now
         if at < before or at > self.now:
-            raise Invalid.at("/at", "is before the version before it" if at < before else "lies in the future")
+            raise Invalid.at(
+                "/at", "is before the version before it" if at < before else "lies in the future"
+            )
         return at
 
     def _judged(self, record: Record, sent: Values, state: Values) -> Values:
@@ -303,16 +326,25 @@ class Importer:
         """`values` as the Draft types them; columns that no Draft has (set by rules) pass as they are."""
         shape = resource.draft
         fields = set(shape.__struct_fields__)
-        asked = {name: value for name, value in (state | values).items() if name in fields and value is not None}
+        asked = {
+            name: value for name, value in (state | values).items() if name in fields and value is not None
+        }
         try:
-            typed = crud.plain(msgspec.convert(asked, shape, strict=False, str_keys=True, builtin_types=(UUID, datetime, Decimal)))
+            typed = crud.plain(
+                msgspec.convert(
+                    asked, shape, strict=False, str_keys=True, builtin_types=(UUID, datetime, Decimal)
+                )
+            )
         except msgspec.ValidationError as error:
             raise _pointed(error) from None
         columns = resource.table.c
         for name in values:
             if name not in fields and name not in columns:
                 raise Invalid.at(f"/{name}", f"is no field of {resource.key}")
-        return {name: typed.get(name) if name in fields else _as(columns[name], value) for name, value in values.items()}
+        return {
+            name: typed.get(name) if name in fields else _as(columns[name], value)
+            for name, value in values.items()
+        }
 
     # --- storing ------------------------------------------------------------------------------------------------
 
@@ -352,7 +384,14 @@ class Importer:
             first = record.versions[0]
             at = first.at or self.now
             values = [_or(first.values.get(name), defaults.get(name)) for name in names]
-            row = (self._ids[self._ref(record)], at, at, self.actor.id, {self.source: record.external_id}, *values)
+            row = (
+                self._ids[self._ref(record)],
+                at,
+                at,
+                self.actor.id,
+                {self.source: record.external_id},
+                *values,
+            )
             rows.append(row if "created_by_id" in names else (*row, self.actor.id))
         await tx.copy_records(table, columns, rows)
 
@@ -375,7 +414,9 @@ class Importer:
         for record in records:
             version = record.versions[number]
             state = _state(record, number)
-            rows.append((self._ids[self._ref(record)], version.at or self.now, *[state.get(name) for name in names]))
+            rows.append(
+                (self._ids[self._ref(record)], version.at or self.now, *[state.get(name) for name in names])
+            )
         columns = ", ".join(f'"{name}" {kind}' for name, kind in zip(names, kinds, strict=True))
         await tx.execute(f"CREATE TEMP TABLE incoming (id uuid, at timestamptz, {columns}) ON COMMIT DROP")
         await tx.copy_records("incoming", ["id", "at", *names], rows, schema="pg_temp")
@@ -439,14 +480,21 @@ class _Chunk:
 
 
 _PYTHON: dict[str, Any] = {
-    "integer": int, "boolean": bool, "date": date, "instant": datetime, "uuid": UUID, "text": str,
+    "integer": int,
+    "boolean": bool,
+    "date": date,
+    "instant": datetime,
+    "uuid": UUID,
+    "text": str,
 }
 
 
 def _as(column: sa.Column[Any], value: Any) -> Any:
     """A value of a column that no Draft has, typed by the column."""
     kind = query.kind_of(column)
-    python = _PYTHON.get(kind) or (float if isinstance(column.type, sa.Float) else Decimal if kind == "number" else None)
+    python = _PYTHON.get(kind) or (
+        float if isinstance(column.type, sa.Float) else Decimal if kind == "number" else None
+    )
     if value is None or python is None or isinstance(value, python):
         return value
     try:
@@ -478,7 +526,11 @@ def _defaults(table: sa.Table, names: list[str]) -> Values:
         column = table.c[name]
         if not column.nullable:
             kind = sql_type(column)
-            found[name] = [] if kind.endswith("[]") or "'[]'" in str(getattr(column.server_default, "arg", "")) else None
+            found[name] = (
+                []
+                if kind.endswith("[]") or "'[]'" in str(getattr(column.server_default, "arg", ""))
+                else None
+            )
             if kind == "boolean":
                 found[name] = "TRUE" in str(getattr(column.server_default, "arg", ""))
             elif kind == "text" and column.server_default is not None:

@@ -5,7 +5,6 @@ them from the resource that a route belongs to (`opt`), so the document cannot s
 """
 
 import re
-from functools import cache
 from typing import Any
 
 import msgspec
@@ -50,18 +49,19 @@ _PROBLEM = {
 
 def document(app: Litestar) -> dict[str, Any]:
     """The whole document, as plain data."""
+    routes = [
+        route for route in app.routes if isinstance(route, HTTPRoute) and route.path.startswith("/api/v1")
+    ]
+    known, schemas = _components([handler for route in routes for handler in route.route_handlers])
     paths: dict[str, dict[str, Any]] = {}
-    shapes: list[Any] = []
-    for route in app.routes:
-        if isinstance(route, HTTPRoute) and route.path.startswith("/api/v1"):
-            operations = {
-                method.lower(): _operation(route, method, handler, shapes)
-                for handler in route.route_handlers
-                for method in handler.http_methods
-                if method != "OPTIONS"
-            }
-            paths[re.sub(r"\{(\w+):\w+\}", r"{\1}", route.path)] = operations
-    schemas = _components(shapes)
+    for route in routes:
+        operations = {
+            method.lower(): _operation(route, method, handler, known)
+            for handler in route.route_handlers
+            for method in handler.http_methods
+            if method != "OPTIONS"
+        }
+        paths[re.sub(r"\{(\w+):\w+\}", r"{\1}", route.path)] = operations
     return {
         "openapi": "3.1.0",
         "info": {"title": TITLE, "version": VERSION},
@@ -77,39 +77,41 @@ def document(app: Litestar) -> dict[str, Any]:
     }
 
 
-def _components(shapes: list[Any]) -> dict[str, Any]:
-    unique = list(dict.fromkeys(shapes))
-    _, components = msgspec.json.schema_components(unique, ref_template=REFERENCE, schema_hook=_unknown)
-    return components
+def _components(handlers: list[Any]) -> tuple[dict[Any, Any], dict[str, Any]]:
+    """The schema of each shape, and the components that they refer to: made together, for shapes may share a name."""
+    found = [
+        shape for handler in handlers for shape in _shapes(handler, *_role(handler)) if shape is not None
+    ]
+    unique = list(dict.fromkeys(found))
+    schemas, components = msgspec.json.schema_components(unique, ref_template=REFERENCE, schema_hook=_unknown)
+    return dict(zip(unique, schemas, strict=True)), components
 
 
 def _unknown(kind: Any) -> dict[str, Any]:
     return {"title": getattr(kind, "__name__", str(kind))}
 
 
-@cache
-def _schema(shape: Any) -> dict[str, Any]:
-    (schema,), _ = msgspec.json.schema_components([shape], ref_template=REFERENCE, schema_hook=_unknown)
-    return schema
+def _role(handler: Any) -> tuple[Resource | None, str | None]:
+    """The resource that an ordinary route belongs to, and what it does with it."""
+    role = next((name for name in _ROLES if isinstance(handler.opt.get(name), Resource)), None)
+    return (handler.opt[role], role) if role else (None, None)
 
 
-def _operation(route: HTTPRoute, method: str, handler: Any, shapes: list[Any]) -> dict[str, Any]:
+def _operation(route: HTTPRoute, method: str, handler: Any, known: dict[Any, Any]) -> dict[str, Any]:
     opt = handler.opt
-    role = next((name for name in _ROLES if isinstance(opt.get(name), Resource)), None)
-    resource: Resource | None = opt.get(role) if role else None
+    resource, role = _role(handler)
     status, failures = _ROLES[role] if role else (handler.status_code, (400, 404, *opt.get("statuses", ())))
     body, answer = _shapes(handler, resource, role)
-    shapes += [shape for shape in (body, answer) if shape is not None]
     operation: dict[str, Any] = {
         "operationId": f"{method.lower()}_{re.sub(r'[^a-z0-9]+', '_', route.path.lower()).strip('_')}",
-        "summary": (handler.fn.__doc__ or handler.name or "").strip().split("\n")[0],
+        "summary": (handler.fn.__doc__ or handler.name or f"{method} {route.path}").strip().split("\n")[0],
         "parameters": [
             *_path_parameters(route),
             *_query_parameters(handler, resource, role),
             *_headers(method),
         ],
         "responses": {
-            str(status): _response(answer, role),
+            str(status): _response(known.get(answer), role),
             **{
                 str(code): _problem() for code in sorted({*_COMMON, *failures, *((422, 413) if body else ())})
             },
@@ -120,7 +122,7 @@ def _operation(route: HTTPRoute, method: str, handler: Any, shapes: list[Any]) -
     if body is not None:
         operation["requestBody"] = {
             "required": True,
-            "content": {"application/json": {"schema": _schema(body)}},
+            "content": {"application/json": {"schema": known[body]}},
         }
     return operation
 
@@ -138,10 +140,9 @@ def _shapes(handler: Any, resource: Resource | None, role: str | None) -> tuple[
     return body if isinstance(body, type) and issubclass(body, msgspec.Struct) else None, answer
 
 
-def _response(answer: Any, role: str | None) -> dict[str, Any]:
-    if answer is None:
+def _response(schema: Any, role: str | None) -> dict[str, Any]:
+    if schema is None:
         return {"description": "Done"}
-    schema = _schema(answer)
     if role == "list":
         schema = {
             "type": "object",

@@ -240,7 +240,7 @@ def plain(table: str) -> Source:
 @cache
 def columns(table: str) -> dict[str, str]:
     """Field → kind of all columns of a table, in order."""
-    return {column.name: kind_of(column) for column in metadata.tables[table].columns}
+    return {str(column.name): kind_of(column) for column in metadata.tables[table].columns}
 
 
 @cache

@@ -125,7 +125,9 @@ def on_problem(request: Request[Any, Any, Any], error: Exception) -> Response[by
         request_id = uuid4().hex
         headers = headers | {"X-Request-Id": request_id}
     document = problem.document(request.scope["path"], request_id)
-    return Response(to_json(document).encode(), status_code=problem.status, media_type=PROBLEM, headers=headers)
+    return Response(
+        to_json(document).encode(), status_code=problem.status, media_type=PROBLEM, headers=headers
+    )
 
 
 _BY_STATUS = {cls.status: cls for cls in Problem.__subclasses__()}

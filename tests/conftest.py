@@ -22,7 +22,15 @@ from service.settings import Settings
 from service.worker import Worker
 from service.worker_main import handlers
 from tests.markers import marked, watched
-from tests.servers import Servers, database_name, pytest_addoption, pytest_configure, servers, servers_16, size
+from tests.servers import (
+    Servers,
+    database_name,
+    pytest_addoption,
+    pytest_configure,
+    servers,
+    servers_16,
+    size,
+)
 
 __all__ = [  # known to pytest by being here
     "database_name",
@@ -43,7 +51,11 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     """Where there is no browser its tests are skipped visibly; in CI that is a failure."""
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
     skipped = reporter.stats.get("skipped", []) if reporter else []
-    if os.environ.get("CI") and session.exitstatus == 0 and any("Chromium" in str(report.longrepr) for report in skipped):
+    if (
+        os.environ.get("CI")
+        and session.exitstatus == 0
+        and any("Chromium" in str(report.longrepr) for report in skipped)
+    ):
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
@@ -89,7 +101,10 @@ async def app(settings: Settings, database: Database) -> Litestar:
 async def client(app: Litestar) -> AsyncIterator[httpx.AsyncClient]:
     """The application without a network, in the loop of the tests; paths are under `/api/v1`, or absolute URLs."""
     transport = httpx.ASGITransport(app=app)  # type: ignore[arg-type]  # Litestar's own types of ASGI
-    async with app.lifespan(), httpx.AsyncClient(transport=transport, base_url="http://testserver.local/api/v1") as opened:
+    async with (
+        app.lifespan(),
+        httpx.AsyncClient(transport=transport, base_url="http://testserver.local/api/v1") as opened,
+    ):
         yield opened
 
 
@@ -126,14 +141,24 @@ class People(msgspec.Struct):
 async def people(database: Database, app: Litestar) -> People:
     """The company of the tests, with a session each."""
     roles = {
-        "admin": "admin", "ops": "ops", "data": "data_scientist", "manager": "manager",
-        "rep": "rep", "rep2": "rep", "stranger": "rep",
+        "admin": "admin",
+        "ops": "ops",
+        "data": "data_scientist",
+        "manager": "manager",
+        "rep": "rep",
+        "rep2": "rep",
+        "stranger": "rep",
     }
     async with database.begin() as tx:
         root = await crud.insert(tx, teams, SYSTEM, {"name": "Sales"})
         made: dict[str, Any] = {}
         for name, role in roles.items():
-            draft = {"email": f"{name}@test.example", "name": name.title(), "role": role, "team_id": root["id"]}
+            draft = {
+                "email": f"{name}@test.example",
+                "name": name.title(),
+                "role": role,
+                "team_id": root["id"],
+            }
             made[name] = await crud.insert(tx, users, SYSTEM, draft)
         team = await crud.insert(
             tx, teams, SYSTEM, {"name": "West", "parent_id": root["id"], "manager_id": made["manager"]["id"]}
@@ -150,8 +175,12 @@ async def _signed_in(database: Database, app: Litestar, row: dict[str, Any]) -> 
     token = gate.tokens.issue(row["id"], session_id, seconds=3600)
     identity = await gate.who(row["id"], session_id, door="api")
     return Person(
-        id=row["id"], role=row["role"], email=row["email"], headers={"Authorization": f"Bearer {token}"},
-        actor=identity.actor, token=token,
+        id=row["id"],
+        role=row["role"],
+        email=row["email"],
+        headers={"Authorization": f"Bearer {token}"},
+        actor=identity.actor,
+        token=token,
     )
 
 
@@ -159,4 +188,4 @@ async def _signed_in(database: Database, app: Litestar, row: dict[str, Any]) -> 
 def shared_data() -> Iterator[Path | None]:
     """The folder with real data, when it lies beside the project; tests pass without it."""
     folder = Path(__file__).resolve().parents[2] / "shared" / "data"
-    yield folder if folder.is_dir() else None
+    return folder if folder.is_dir() else None

@@ -16,7 +16,12 @@ ROOMS = ("features", "ml", "registry", "training", "service")
 
 
 def sources(*rooms: str) -> list[Path]:
-    return sorted(path for room in rooms or ROOMS for path in (ROOT / room).rglob("*.py") if "node_modules" not in path.parts)
+    return sorted(
+        path
+        for room in rooms or ROOMS
+        for path in (ROOT / room).rglob("*.py")
+        if "node_modules" not in path.parts
+    )
 
 
 def test_only_db_commits() -> None:
@@ -52,7 +57,9 @@ def test_no_pickle_anywhere() -> None:
 
 
 def test_every_setting_has_its_heading_and_every_heading_its_setting() -> None:
-    headings = set(re.findall(r"^#+ `?([A-Z][A-Z_]+)`?\s*$", (ROOT / "docs" / "settings.md").read_text(), re.MULTILINE))
+    headings = set(
+        re.findall(r"^#+ `?([A-Z][A-Z_]+)`?\s*$", (ROOT / "docs" / "settings.md").read_text(), re.MULTILINE)
+    )
     assert headings == set(NAMES)
 
 
@@ -69,9 +76,13 @@ def resources() -> list[Resource]:
 @pytest.mark.parametrize("resource", resources(), ids=lambda resource: resource.path)
 def test_shapes_forbid_unknown_members_and_match_their_table(resource: Resource) -> None:
     for shape in (resource.draft, resource.patch):
-        assert shape.__struct_config__.forbid_unknown_fields, f"{shape.__name__} drops unknown members in silence"
+        assert shape.__struct_config__.forbid_unknown_fields, (
+            f"{shape.__name__} drops unknown members in silence"
+        )
     columns = set(resource.table.columns.keys()) | set(resource.extra)
-    assert set(resource.patch.__struct_fields__) <= set(resource.draft.__struct_fields__), "a Patch of what no Draft has"
+    assert set(resource.patch.__struct_fields__) <= set(resource.draft.__struct_fields__), (
+        "a Patch of what no Draft has"
+    )
     assert {f.name for f in msgspec.structs.fields(resource.item)} <= columns
     assert all(field.default is msgspec.UNSET for field in msgspec.structs.fields(resource.patch))
 
@@ -86,4 +97,6 @@ def test_every_resource_is_in_the_permission_table(resource: Resource) -> None:
 def test_tables_with_history_have_typed_twins() -> None:
     business = [table for table in tables.metadata.sorted_tables if table.info.get("business")]
     assert business
-    assert all({"id", "version", "updated_at", "deleted_at"} <= set(table.columns.keys()) for table in business)
+    assert all(
+        {"id", "version", "updated_at", "deleted_at"} <= set(table.columns.keys()) for table in business
+    )

@@ -24,7 +24,10 @@ def main() -> None:
 def parsed() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m training", description=__doc__)
     commands = parser.add_subparsers(required=True)
-    for name, words, registers in (("learn", "train, judge and register models", True), ("judge", "train and judge", False)):
+    for name, words, registers in (
+        ("learn", "train, judge and register models", True),
+        ("judge", "train and judge", False),
+    ):
         learn = commands.add_parser(name, help=words)
         learn.add_argument("--models", default=",".join(run.MODELS))
         learn.add_argument("--as-of", type=datetime.fromisoformat)
@@ -39,7 +42,11 @@ async def learn_models(arguments: argparse.Namespace, settings: Settings) -> Non
     connection = await connected(settings)
     try:
         training = run.Training(
-            connection, arguments.as_of or await run.instant_of(connection), settings.home / "models", tell, most=arguments.most
+            connection,
+            arguments.as_of or await run.instant_of(connection),
+            settings.home / "models",
+            tell,
+            most=arguments.most,
         )
         for model in arguments.models.split(","):
             if model not in run.MODELS:

@@ -27,11 +27,19 @@ LEAST_INSIDE, MOST_INSIDE = 0.6, 0.97
 
 
 def learn(
-    found: DealSet, feature_set: FeatureSet, as_of: datetime, *, evidence: Evidence, refusals: tuple[Refusal, ...] = (),
-    workers: int = 2, tell: Tell | None = None,
+    found: DealSet,
+    feature_set: FeatureSet,
+    as_of: datetime,
+    *,
+    evidence: Evidence,
+    refusals: tuple[Refusal, ...] = (),
+    workers: int = 2,
+    tell: Tell | None = None,
 ) -> list[Trained]:
     """Both tiers where the data allow them; empty where hardly anything was won."""
-    usable = found.fates.won[found.panel.deal] & (found.amount > 0) & (found.fates.amount[found.panel.deal] > 0)
+    usable = (
+        found.fates.won[found.panel.deal] & (found.amount > 0) & (found.fates.amount[found.panel.deal] > 0)
+    )
     rows = np.flatnonzero(usable)
     if len(np.unique(found.panel.deal[rows])) < FEWEST_WON:
         return []
@@ -44,13 +52,20 @@ def learn(
     tasks: list[tuple[Any, ...]] = [(tier, segment, frame, ratio, at, None) for tier in tiers]
     if len(later):
         then = np.flatnonzero(closed <= cuts[0])
-        tasks += [(tier, segment, frame.take(then), ratio[then], at[then], frame.take(later)) for tier in tiers]
+        tasks += [
+            (tier, segment, frame.take(then), ratio[then], at[then], frame.take(later)) for tier in tiers
+        ]
     results = judge.side_by_side(fitted, tasks, tell, "fitting amount", workers)
     said = {tier: [r for task, r in zip(tasks, results, strict=True) if task[0] == tier] for tier in tiers}
     log_ratio, group = np.log(ratio[later]), found.panel.deal[rows[later]]
-    losses = {tier: _loss(parts[1][1], log_ratio) if len(later) else float(TIERS.index(tier)) for tier, parts in said.items()}
+    losses = {
+        tier: _loss(parts[1][1], log_ratio) if len(later) else float(TIERS.index(tier))
+        for tier, parts in said.items()
+    }
     return [
-        _candidate(found, feature_set, as_of, tier, parts, losses, log_ratio, group, evidence, refusals, len(rows))
+        _candidate(
+            found, feature_set, as_of, tier, parts, losses, log_ratio, group, evidence, refusals, len(rows)
+        )
         for tier, parts in said.items()
     ]
 
@@ -69,17 +84,36 @@ def _loss(said: Floats, actual: Array) -> float:
 
 
 def _candidate(
-    found: DealSet, feature_set: FeatureSet, as_of: datetime, tier: str, parts: list[Any], losses: Mapping[str, float],
-    actual: Array, group: Array, evidence: Evidence, refusals: tuple[Refusal, ...], rows: int,
+    found: DealSet,
+    feature_set: FeatureSet,
+    as_of: datetime,
+    tier: str,
+    parts: list[Any],
+    losses: Mapping[str, float],
+    actual: Array,
+    group: Array,
+    evidence: Evidence,
+    refusals: tuple[Refusal, ...],
+    rows: int,
 ) -> Trained:
     said: Floats = parts[1][1] if len(parts) > 1 else np.zeros((0, 3))
     inside = metrics.coverage(said[:, 0], said[:, 2], actual, group)
-    figures = {"coverage_p10_p90": inside.document(), "pinball": {"value": losses[tier] if len(said) else None, "n": len(said)}}
+    figures = {
+        "coverage_p10_p90": inside.document(),
+        "pinball": {"value": losses[tier] if len(said) else None, "n": len(said)},
+    }
     for j, quantile in enumerate(QUANTILES):
-        figures[f"pinball_p{quantile * 100:.0f}"] = metrics.pinball(quantile, said[:, j], actual, group).document()
+        figures[f"pinball_p{quantile * 100:.0f}"] = metrics.pinball(
+            quantile, said[:, j], actual, group
+        ).document()
     unchanged = np.zeros((len(actual), 3))
     below = "baseline" if tier != "baseline" and "baseline" in losses else None
-    own = [_covers(inside), verdict.better_than_below(losses[tier], losses[below] if below else None, tier, below or "", len(said))]
+    own = [
+        _covers(inside),
+        verdict.better_than_below(
+            losses[tier], losses[below] if below else None, tier, below or "", len(said)
+        ),
+    ]
     own.append(verdict.enough(evidence.required if tier != "baseline" else {}, evidence.present))
     return Trained(
         model="amount", tier=tier, text=parts[0][0], feature_set=feature_set, features=found.panel.frame.columns,

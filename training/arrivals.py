@@ -15,11 +15,20 @@ PERIODS = 6
 
 
 async def learn(
-    fetch: Any, feature_set: FeatureSet, as_of: datetime, *, without: tuple[str, ...] = (), periods: int = PERIODS,
-    evidence: Evidence, tell: Tell | None = None, **options: Any,
+    fetch: Any,
+    feature_set: FeatureSet,
+    as_of: datetime,
+    *,
+    without: tuple[str, ...] = (),
+    periods: int = PERIODS,
+    evidence: Evidence,
+    tell: Tell | None = None,
+    **options: Any,
 ) -> list[Trained]:
     """One candidate. It may serve from the first deals on; below four past origins its bands say that they are guesses."""
-    learned = await backtest.learn_arrivals(fetch, feature_set, as_of, periods=periods, without=without, tell=tell, **options)
+    learned = await backtest.learn_arrivals(
+        fetch, feature_set, as_of, periods=periods, without=without, tell=tell, **options
+    )
     origins = int(learned.background["n_origins"])
     words = f"bands rest on {origins} past origins in {learned.background['n_periods']} periods"
     return [

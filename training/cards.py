@@ -48,7 +48,10 @@ def markdown(found: Mapping[str, Any]) -> str:
         f" {found['data']['available']:,} (sha256 `{found['data']['sha256'][:16]}`), {len(found['features'])} features of the set"
         f" `{found['feature_set']}`.",
         "## May it serve?",
-        *(f"- {'yes' if gate['passed'] else 'NO'}: {gate['name']}: {gate['words']}" for gate in found["verdict"]["gates"]),
+        *(
+            f"- {'yes' if gate['passed'] else 'NO'}: {gate['name']}: {gate['words']}"
+            for gate in found["verdict"]["gates"]
+        ),
         "## Figures on later time",
         table(found["metrics"]),
         *(f"Beside it, {name.replace('_', ' ')}:\n\n{table(of)}" for name, of in found["naive"].items()),

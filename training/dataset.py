@@ -122,7 +122,12 @@ def outcomes(history: States, deal: Array, instant: Array, stages: tuple[str, ..
 
 
 async def deal_panel(
-    fetch: Any, feature_set: FeatureSet, as_of: datetime, *, without: tuple[str, ...] = (), most: int | None = None,
+    fetch: Any,
+    feature_set: FeatureSet,
+    as_of: datetime,
+    *,
+    without: tuple[str, ...] = (),
+    most: int | None = None,
     tell: Tell | None = None,
 ) -> DealSet:
     """The panel of deals as known at `as_of`; `without` names features that the leak guard refused, `most` bounds the
@@ -173,13 +178,21 @@ def _fraction(name: str) -> float:
 
 
 async def lead_set(
-    fetch: Any, feature_set: FeatureSet, as_of: datetime, *, without: tuple[str, ...] = (), weeks: tuple[int, ...] = (0, 1, 2, 4, 8),
-    most: int | None = None, tell: Tell | None = None,
+    fetch: Any,
+    feature_set: FeatureSet,
+    as_of: datetime,
+    *,
+    without: tuple[str, ...] = (),
+    weeks: tuple[int, ...] = (0, 1, 2, 4, 8),
+    most: int | None = None,
+    tell: Tell | None = None,
 ) -> LeadSet:
     """Leads some weeks after their creation while they were alive, as known then, with what came of them."""
     until = as_of.timestamp() * 1e6
     fates_ = await lead_fates(fetch, as_of)
-    created, ended, converted = (fates_[name].to_numpy() for name in ("created_at", "ended_at", "converted_at"))
+    created, ended, converted = (
+        fates_[name].to_numpy() for name in ("created_at", "ended_at", "converted_at")
+    )
     row = np.repeat(np.arange(len(fates_)), len(weeks))
     instant = np.repeat(created, len(weeks)) + np.tile(np.array(weeks) * WEEK, len(fates_))
     alive = (instant < np.where(np.isnan(ended), np.inf, ended)[row]) & (instant < until)
@@ -191,7 +204,10 @@ async def lead_set(
     spine = _spine([fates_["id"][int(i)] for i in row], instant)
     total = len(spine)
     frame = await training_set(
-        fetch, feature_set, spine, progress=(lambda done: tell("features of leads", done, total)) if tell else None
+        fetch,
+        feature_set,
+        spine,
+        progress=(lambda done: tell("features of leads", done, total)) if tell else None,
     )
     converted_at = np.where(np.isnan(converted), np.inf, converted / DAY)[row]
     panel = LeadPanel(row, instant / DAY, as_features(frame, feature_set, without), converted_at, until / DAY)
@@ -211,7 +227,9 @@ def as_features(frame: pl.DataFrame, feature_set: FeatureSet, without: tuple[str
     """The features of a training set as models read them: numbers, and categories as codes with their words."""
     names = [name for name in feature_set.names if name not in without]
     columns = {
-        name: frame[name].fill_null("").to_numpy() if name in feature_set.categories else frame[name].to_numpy()
+        name: frame[name].fill_null("").to_numpy()
+        if name in feature_set.categories
+        else frame[name].to_numpy()
         for name in names
     }
     values, words = coded(columns, tuple(name for name in feature_set.categories if name in names), RARE)

@@ -39,7 +39,8 @@ def behind(column: str, feature_set: FeatureSet) -> tuple[str, ...]:
     return tuple(
         f.name
         for f in feature_set.features
-        if f.entity == entity or (f.entity == feature_set.entity and column in f.columns and not _of_list(f.columns))
+        if f.entity == entity
+        or (f.entity == feature_set.entity and column in f.columns and not _of_list(f.columns))
     )
 
 

@@ -54,7 +54,9 @@ class Judged:
 
     def losses(self, chances: Mapping[str, Floats], targets: Sequence[str]) -> Floats:
         """Each row's log loss, averaged over those targets; rows must be known in all of them."""
-        mean: Floats = np.mean([metrics.log_losses(chances[name], self.outcome[name]) for name in targets], axis=0)
+        mean: Floats = np.mean(
+            [metrics.log_losses(chances[name], self.outcome[name]) for name in targets], axis=0
+        )
         return mean
 
     def common(self, targets: Sequence[str]) -> Bools:
@@ -121,18 +123,28 @@ def by_segment(judged: Judged, chances: Mapping[str, Floats], target: str) -> di
 
 
 def gates(
-    judged: Judged, target: str, chances: Mapping[str, Floats], losses: Mapping[str, float], tier: str, below: str | None
+    judged: Judged,
+    target: str,
+    chances: Mapping[str, Floats],
+    losses: Mapping[str, float],
+    tier: str,
+    below: str | None,
 ) -> list[Gate]:
     """The gates that later rows decide: calibration, better than the tier below, too good to be true."""
     rows = judged.known[target]
     if not rows.any():
         words = "there is no later time to judge on yet"
-        return [Gate("calibration", below is None, words), Gate("better than the tier below", below is None, words)]
+        return [
+            Gate("calibration", below is None, words),
+            Gate("better than the tier below", below is None, words),
+        ]
     said, came, group = chances[target][rows], judged.outcome[target][rows], judged.group[rows]
     error, area = metrics.ece(said, came, group), metrics.auc(said, came, group)
     return [
         verdict.calibration(error.value, error.low, error.high, error.n),
-        verdict.better_than_below(losses[tier], losses[below] if below else None, tier, below or "", int(rows.sum())),
+        verdict.better_than_below(
+            losses[tier], losses[below] if below else None, tier, below or "", int(rows.sum())
+        ),
         verdict.plausible(area.value if np.isfinite(area.value) else None, area.n),
     ]
 
@@ -148,11 +160,16 @@ def worse_segments(judged: Judged, ours: Floats, theirs: Floats, target: str) ->
             if here.sum() >= FEWEST:
                 came = judged.outcome[target][here]
                 gap = metrics.log_losses(ours[here], came) - metrics.log_losses(theirs[here], came)
-                differences[f"{segment} {label}"], sizes[f"{segment} {label}"] = float(gap.mean()), int(here.sum())
+                differences[f"{segment} {label}"], sizes[f"{segment} {label}"] = (
+                    float(gap.mean()),
+                    int(here.sum()),
+                )
     return verdict.no_worse_segment(differences, sizes)
 
 
-def side_by_side(work: Callable[..., Any], tasks: Sequence[tuple[Any, ...]], tell: Tell | None, stage: str, workers: int) -> list[Any]:
+def side_by_side(
+    work: Callable[..., Any], tasks: Sequence[tuple[Any, ...]], tell: Tell | None, stage: str, workers: int
+) -> list[Any]:
     """The results of `work(*task)` in the order of tasks; by processes where there are several cores."""
     if workers < 2 or len(tasks) < 2:
         return [_told(work(*task), tell, stage, i, len(tasks)) for i, task in enumerate(tasks)]
@@ -160,11 +177,13 @@ def side_by_side(work: Callable[..., Any], tasks: Sequence[tuple[Any, ...]], tel
         return _gathered(pool, work, tasks, tell, stage)
 
 
-def _gathered(pool: Executor, work: Callable[..., Any], tasks: Sequence[tuple[Any, ...]], tell: Tell | None, stage: str) -> list[Any]:
+def _gathered(
+    pool: Executor, work: Callable[..., Any], tasks: Sequence[tuple[Any, ...]], tell: Tell | None, stage: str
+) -> list[Any]:
     waiting: list[Future[Any]] = [pool.submit(work, *task) for task in tasks]
     left = set(waiting)
     while left:
-        done, left = wait(left, return_when="FIRST_COMPLETED")
+        _done, left = wait(left, return_when="FIRST_COMPLETED")
         if tell:
             tell(stage, len(tasks) - len(left), len(tasks))
     return [one.result() for one in waiting]

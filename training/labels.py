@@ -72,7 +72,9 @@ def micros(instants: Sequence[Any]) -> Array:
 async def states(fetch: Any, as_of: Any) -> States:
     """All states of all deals, as known at `as_of`."""
     rows = await fetch(_SPANS, as_of)
-    names, deal = np.unique([row["id"] for row in rows], return_inverse=True) if rows else (np.array([]), np.zeros(0))
+    names, deal = (
+        np.unique([row["id"] for row in rows], return_inverse=True) if rows else (np.array([]), np.zeros(0))
+    )
     return States(
         tuple(str(name) for name in names),
         np.asarray(deal, dtype=np.int64).reshape(-1),
@@ -98,7 +100,11 @@ class Fates:
 
 def fates(history: States) -> Fates:
     """The newest state of each deal. A close counts from when it was known, not from the day that it states."""
-    last = np.flatnonzero(np.append(history.deal[1:] != history.deal[:-1], True)) if len(history.deal) else np.zeros(0, np.int64)
+    last = (
+        np.flatnonzero(np.append(history.deal[1:] != history.deal[:-1], True))
+        if len(history.deal)
+        else np.zeros(0, np.int64)
+    )
     closed = history.status[last] != "open"
     since = _since(history, last)
     return Fates(np.where(closed, since, np.nan), history.status[last] == "won", history.amount[last])
@@ -106,7 +112,9 @@ def fates(history: States) -> Fates:
 
 def _since(history: States, last: Array) -> Array:
     """Since when each of these spans' status has held without a break."""
-    before = np.append([True], (history.deal[1:] != history.deal[:-1]) | (history.status[1:] != history.status[:-1]))
+    before = np.append(
+        [True], (history.deal[1:] != history.deal[:-1]) | (history.status[1:] != history.status[:-1])
+    )
     begins = np.flatnonzero(before)
     found: Array = history.from_at[begins[np.searchsorted(begins, last, side="right") - 1]]
     return found
@@ -138,7 +146,12 @@ async def lead_fates(fetch: Any, as_of: Any) -> pl.DataFrame:
             "ended_at": micros([row["ended_at"] for row in rows]),
             "converted_at": micros([row["converted_at"] for row in rows]),
         },
-        schema={"id": pl.String, "created_at": pl.Float64, "ended_at": pl.Float64, "converted_at": pl.Float64},
+        schema={
+            "id": pl.String,
+            "created_at": pl.Float64,
+            "ended_at": pl.Float64,
+            "converted_at": pl.Float64,
+        },
     )
 
 

@@ -24,8 +24,14 @@ FEWEST_CONVERTED = 10
 
 
 def learn(
-    found: LeadSet, feature_set: FeatureSet, as_of: datetime, *, evidence: Evidence, refusals: tuple[Refusal, ...] = (),
-    workers: int = 2, tell: Tell | None = None,
+    found: LeadSet,
+    feature_set: FeatureSet,
+    as_of: datetime,
+    *,
+    evidence: Evidence,
+    refusals: tuple[Refusal, ...] = (),
+    workers: int = 2,
+    tell: Tell | None = None,
 ) -> list[Trained]:
     """All tiers that the data allow, each judged; empty where there is nothing to learn from."""
     panel = found.panel
@@ -38,13 +44,18 @@ def learn(
     tasks: list[tuple[Any, ...]] = []
     for tier in reversed(tiers):
         tasks.append((tier, segment, panel, None))
-        tasks += [(tier, segment, panel.known_by(cut), panel.frame.take(rows)) for cut, rows in zip(cuts, asked, strict=True)]
+        tasks += [
+            (tier, segment, panel.known_by(cut), panel.frame.take(rows))
+            for cut, rows in zip(cuts, asked, strict=True)
+        ]
     results = judge.side_by_side(fitted, tasks, tell, "fitting lead", workers)
     said = {tier: [r for task, r in zip(tasks, results, strict=True) if task[0] == tier] for tier in tiers}
     return _candidates(found, feature_set, as_of, said, cuts, asked, evidence, refusals)
 
 
-def fitted(tier: str, segment: str | None, panel: LeadPanel, ask: Frame | None) -> tuple[str, dict[str, Floats]]:
+def fitted(
+    tier: str, segment: str | None, panel: LeadPanel, ask: Frame | None
+) -> tuple[str, dict[str, Floats]]:
     """A model as text with what it says of the rows that are asked; the text is left out where rows are."""
     model = LeadModel(tier, segment=segment).fit(panel)
     if ask is None:
@@ -83,8 +94,14 @@ def judged_of(found: LeadSet, rows: Array) -> Judged:
 
 
 def _candidates(
-    found: LeadSet, feature_set: FeatureSet, as_of: datetime, said: Mapping[str, list[Any]], cuts: tuple[float, ...],
-    asked: list[Array], evidence: Evidence, refusals: tuple[Refusal, ...],
+    found: LeadSet,
+    feature_set: FeatureSet,
+    as_of: datetime,
+    said: Mapping[str, list[Any]],
+    cuts: tuple[float, ...],
+    asked: list[Array],
+    evidence: Evidence,
+    refusals: tuple[Refusal, ...],
 ) -> list[Trained]:
     rows = np.concatenate(asked) if asked else np.zeros(0, np.int64)
     judged = judged_of(found, rows)
@@ -92,7 +109,10 @@ def _candidates(
     main = targets[-1] if targets else "converted_90d"
     common = judged.common(targets) if targets else np.zeros(len(rows), bool)
     chances = {
-        tier: {name: np.concatenate([p[1][name] for p in parts[1:]]) if len(parts) > 1 else np.zeros(0) for name in judged.known}
+        tier: {
+            name: np.concatenate([p[1][name] for p in parts[1:]]) if len(parts) > 1 else np.zeros(0)
+            for name in judged.known
+        }
         for tier, parts in said.items()
     }
     losses = {
@@ -101,14 +121,36 @@ def _candidates(
     }
     beside = _naive(found, judged, cuts, asked, main)
     return [
-        _candidate(found, feature_set, as_of, tier, said[tier][0][0], judged, chances[tier], losses, main, beside, evidence, refusals)
+        _candidate(
+            found,
+            feature_set,
+            as_of,
+            tier,
+            said[tier][0][0],
+            judged,
+            chances[tier],
+            losses,
+            main,
+            beside,
+            evidence,
+            refusals,
+        )
         for tier in said
     ]
 
 
 def _candidate(
-    found: LeadSet, feature_set: FeatureSet, as_of: datetime, tier: str, text: str, judged: Judged,
-    ours: Mapping[str, Floats], losses: Mapping[str, float], main: str, beside: Mapping[str, Any], evidence: Evidence,
+    found: LeadSet,
+    feature_set: FeatureSet,
+    as_of: datetime,
+    tier: str,
+    text: str,
+    judged: Judged,
+    ours: Mapping[str, Floats],
+    losses: Mapping[str, float],
+    main: str,
+    beside: Mapping[str, Any],
+    evidence: Evidence,
     refusals: tuple[Refusal, ...],
 ) -> Trained:
     known = judged.known[main]
@@ -131,13 +173,17 @@ def _candidate(
     )  # fmt: skip
 
 
-def _naive(found: LeadSet, judged: Judged, cuts: tuple[float, ...], asked: list[Array], main: str) -> dict[str, Any]:
+def _naive(
+    found: LeadSet, judged: Judged, cuts: tuple[float, ...], asked: list[Array], main: str
+) -> dict[str, Any]:
     days = float(main.removeprefix("converted_").removesuffix("d"))
     said: dict[str, list[Floats]] = {}
     converted, _ = found.panel.converted_within(days)
     for cut, rows in zip(cuts, asked, strict=True):
         then = found.panel.at + days <= cut
         frame = found.panel.frame
-        for name, part in judge.naive(frame.take(then), converted[then], found.panel.at[then], frame.take(rows)).items():
+        for name, part in judge.naive(
+            frame.take(then), converted[then], found.panel.at[then], frame.take(rows)
+        ).items():
             said.setdefault(name, []).append(part)
     return {name: judge.measured(judged, {main: np.concatenate(parts)}) for name, parts in said.items()}

@@ -53,7 +53,9 @@ class Training:
         """The landmarks of deals without what the guard refused; read once."""
         if self._deals is None:
             feature_set = SETS["deal_win"]
-            found = await deal_panel(self.connection.fetch, feature_set, self.as_of, most=self.most, tell=self.tell)
+            found = await deal_panel(
+                self.connection.fetch, feature_set, self.as_of, most=self.most, tell=self.tell
+            )
             self._refusals = tuple(guard.refused(found, feature_set)) if len(found.panel) else ()
             self._deals = found.without([one.column for one in self._refusals])
         return self._deals
@@ -163,14 +165,27 @@ def result_of(one: Trained, *, is_chosen: bool) -> dict[str, Any]:
 def nothing(model: str) -> dict[str, Any]:
     """The answer where there is nothing to learn from."""
     words = f"there is too little history to learn the model {model} from; the built-in baseline speaks"
-    return {"model": model, "version": None, "tier": None, "is_publishable": False, "is_chosen": False, "notes": [words]}
+    return {
+        "model": model,
+        "version": None,
+        "tier": None,
+        "is_publishable": False,
+        "is_chosen": False,
+        "notes": [words],
+    }
 
 
 def code_version() -> str:
     """The commit of the clone that trained; empty outside one."""
     root = Path(__file__).resolve().parent.parent
     try:
-        done = subprocess.run(["git", "-C", str(root), "rev-parse", "HEAD"], capture_output=True, text=True, check=True, timeout=5)
+        done = subprocess.run(
+            ["git", "-C", str(root), "rev-parse", "HEAD"],
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=5,
+        )
     except (OSError, subprocess.SubprocessError):
         return ""
     return done.stdout.strip()

@@ -13,17 +13,17 @@ from typing import Any
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("DO_NOT_TRACK", "1")
 
-import matplotlib  # noqa: E402  # the variables above must be set before MLflow is read
+import matplotlib  # the variables above must be set before MLflow is read
 
 matplotlib.use("Agg")
 
-import matplotlib.pyplot as plt  # noqa: E402  # after its backend is chosen
-from mlflow import MlflowClient  # noqa: E402
-from mlflow.entities import Metric, Param, RunTag  # noqa: E402
-from mlflow.exceptions import MlflowException  # noqa: E402
+import matplotlib.pyplot as plt  # after its backend is chosen
+from mlflow import MlflowClient
+from mlflow.entities import Metric, Param, RunTag
+from mlflow.exceptions import MlflowException
 
-from registry import champion  # noqa: E402
-from training import cards  # noqa: E402
+from registry import champion
+from training import cards
 
 EXPERIMENT = "sales"
 ALIAS = "champion"
@@ -80,13 +80,19 @@ def version_of(client: MlflowClient, model: str, version: int) -> str | None:
 def experiment_id(client: MlflowClient, artifacts_url: str) -> str:
     """The experiment of this installation, made when it is missing."""
     found = client.get_experiment_by_name(EXPERIMENT)
-    return str(found.experiment_id if found else client.create_experiment(EXPERIMENT, artifact_location=artifacts_url))
+    return str(
+        found.experiment_id
+        if found
+        else client.create_experiment(EXPERIMENT, artifact_location=artifacts_url)
+    )
 
 
 def logged(client: MlflowClient, experiment: str, row: Mapping[str, Any]) -> str:
     """One version as a run with its files, registered; returns the id of the run."""
     card = row["card"]
-    run = client.create_run(experiment, run_name=f"{row['model']}-{row['version']}", tags={"model": row["model"]})
+    run = client.create_run(
+        experiment, run_name=f"{row['model']}-{row['version']}", tags={"model": row["model"]}
+    )
     run_id = str(run.info.run_id)
     parameters = {
         "tier": row["tier"], "feature_set": card["feature_set"], "features": len(card["features"]),
@@ -142,8 +148,18 @@ def calibration_plot(card: Mapping[str, Any], folder: Path) -> Path:
     axes.plot([0, 1], [0, 1], color="0.7", linewidth=1)
     axes.plot([line["said"] for line in lines], [line["came"] for line in lines], marker="o")
     for line in lines:
-        axes.annotate(f"{line['n']}", (line["said"], line["came"]), textcoords="offset points", xytext=(4, -10), fontsize=7)
-    axes.set(xlabel="said", ylabel="came", title=f"{card['model']} {card['version']} ({card['tier']}) on later rows")
+        axes.annotate(
+            f"{line['n']}",
+            (line["said"], line["came"]),
+            textcoords="offset points",
+            xytext=(4, -10),
+            fontsize=7,
+        )
+    axes.set(
+        xlabel="said",
+        ylabel="came",
+        title=f"{card['model']} {card['version']} ({card['tier']}) on later rows",
+    )
     path = folder / "calibration.png"
     figure.savefig(path, dpi=110, bbox_inches="tight")
     plt.close(figure)

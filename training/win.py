@@ -1,5 +1,6 @@
 """The deal model: three tiers, learned from landmarks, judged on later ones."""
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -39,8 +40,16 @@ class Ask:
 
 
 def learn(
-    found: DealSet, feature_set: FeatureSet, as_of: datetime, *, evidence: Evidence, refusals: tuple[Refusal, ...] = (),
-    champion: Bundle | None = None, fiscal_start: int = 1, tiers: tuple[str, ...] = TIERS, workers: int = 2,
+    found: DealSet,
+    feature_set: FeatureSet,
+    as_of: datetime,
+    *,
+    evidence: Evidence,
+    refusals: tuple[Refusal, ...] = (),
+    champion: Bundle | None = None,
+    fiscal_start: int = 1,
+    tiers: tuple[str, ...] = TIERS,
+    workers: int = 2,
     tell: Tell | None = None,
 ) -> list[Trained]:
     """All tiers that the data allow, each judged; empty where there is nothing to learn from."""
@@ -49,7 +58,10 @@ def learn(
     tiers = tiers if evidence.is_met else tuple(tier for tier in tiers if tier == "baseline")
     cuts = judge.origins(float(found.panel.at.min()), found.panel.end)
     asked = [judged_rows(found, cut) for cut in cuts]
-    options = {"segment": SEGMENT if SEGMENT in found.panel.frame.columns else None, "fiscal_start": fiscal_start}
+    options = {
+        "segment": SEGMENT if SEGMENT in found.panel.frame.columns else None,
+        "fiscal_start": fiscal_start,
+    }
     tasks: list[tuple[Any, ...]] = []
     for tier in sorted(tiers, key=TIERS.index, reverse=True):  # the slow ones first
         tasks.append((found.stages, tier, options, found.panel, None))
@@ -58,9 +70,15 @@ def learn(
             for cut, rows in zip(cuts, asked, strict=True)
         ]
     results = judge.side_by_side(fitted, tasks, tell, "fitting win", workers)
-    by_task = {(task[1], place): result for place, (task, result) in enumerate(zip(tasks, results, strict=True))}
+    by_task = {
+        (task[1], place): result for place, (task, result) in enumerate(zip(tasks, results, strict=True))
+    }
     said = {
-        tier: [result for (name, _), result in sorted(by_task.items(), key=lambda item: item[0][1]) if name == tier]
+        tier: [
+            result
+            for (name, _), result in sorted(by_task.items(), key=lambda item: item[0][1])
+            if name == tier
+        ]
         for tier in tiers
     }
     return _candidates(found, feature_set, as_of, said, cuts, asked, evidence, refusals, champion)
@@ -102,7 +120,10 @@ def judged_of(found: DealSet, rows: Array) -> Judged:
         known[f"won_{days}d"] = is_known[rows] & (days <= stretch + 1)
     won, is_known = found.at_last()
     outcome[LAST], known[LAST] = won[rows], is_known[rows]
-    segments = {"stage": np.array(found.stages, dtype=object)[found.panel.stage[rows]], "amount": bands(found.amount[rows])}
+    segments = {
+        "stage": np.array(found.stages, dtype=object)[found.panel.stage[rows]],
+        "amount": bands(found.amount[rows]),
+    }
     if SEGMENT in found.frame.columns:
         segments[SEGMENT] = found.frame[SEGMENT].fill_null("unknown").to_numpy()[rows]
     return Judged(found.panel.deal[rows], outcome, known, segments)
@@ -110,21 +131,35 @@ def judged_of(found: DealSet, rows: Array) -> Judged:
 
 def bands(amount: Array) -> Array:
     """The band of each amount, in words."""
-    names = [f"below {BANDS[0]:,.0f}", *(f"{a:,.0f} to {b:,.0f}" for a, b in zip(BANDS, BANDS[1:], strict=False)), f"from {BANDS[-1]:,.0f}"]
+    names = [
+        f"below {BANDS[0]:,.0f}",
+        *(f"{a:,.0f} to {b:,.0f}" for a, b in itertools.pairwise(BANDS)),
+        f"from {BANDS[-1]:,.0f}",
+    ]
     place = np.searchsorted(BANDS, np.nan_to_num(amount), side="right")
     return np.where(np.isnan(amount), "unknown", np.array(names, dtype=object)[place]).astype(object)
 
 
 def _candidates(
-    found: DealSet, feature_set: FeatureSet, as_of: datetime, said: Mapping[str, list[Any]], cuts: tuple[float, ...],
-    asked: list[Array], evidence: Evidence, refusals: tuple[Refusal, ...], champion: Bundle | None,
+    found: DealSet,
+    feature_set: FeatureSet,
+    as_of: datetime,
+    said: Mapping[str, list[Any]],
+    cuts: tuple[float, ...],
+    asked: list[Array],
+    evidence: Evidence,
+    refusals: tuple[Refusal, ...],
+    champion: Bundle | None,
 ) -> list[Trained]:
     rows = np.concatenate(asked) if asked else np.zeros(0, np.int64)
     judged = judged_of(found, rows)
     targets = tuple(name for name in judged.known if name != LAST and judged.known[name].any())
     common = judged.common(targets) if targets else np.zeros(len(rows), bool)
     chances = {
-        tier: {name: np.concatenate([part[1][name] for part in parts[1:]]) if len(parts) > 1 else np.zeros(0) for name in judged.known}
+        tier: {
+            name: np.concatenate([part[1][name] for part in parts[1:]]) if len(parts) > 1 else np.zeros(0)
+            for name in judged.known
+        }
         for tier, parts in said.items()
     }
     losses = {
@@ -136,21 +171,45 @@ def _candidates(
     theirs = _champions_word(found, rows, champion, main)
     return [
         _candidate(
-            found, feature_set, as_of, tier, said[tier][0][0], judged, chances, losses, main, beside, theirs, evidence, refusals
+            found,
+            feature_set,
+            as_of,
+            tier,
+            said[tier][0][0],
+            judged,
+            chances,
+            losses,
+            main,
+            beside,
+            theirs,
+            evidence,
+            refusals,
         )
         for tier in said
     ]
 
 
 def _candidate(
-    found: DealSet, feature_set: FeatureSet, as_of: datetime, tier: str, text: str, judged: Judged,
-    chances: Mapping[str, Mapping[str, Floats]], losses: Mapping[str, float], main: str, beside: Mapping[str, Any],
-    theirs: Floats, evidence: Evidence, refusals: tuple[Refusal, ...],
+    found: DealSet,
+    feature_set: FeatureSet,
+    as_of: datetime,
+    tier: str,
+    text: str,
+    judged: Judged,
+    chances: Mapping[str, Mapping[str, Floats]],
+    losses: Mapping[str, float],
+    main: str,
+    beside: Mapping[str, Any],
+    theirs: Floats,
+    evidence: Evidence,
+    refusals: tuple[Refusal, ...],
 ) -> Trained:
     ours = chances[tier]
     known = judged.known[main]
     figures = judge.measured(judged, ours)
-    figures["rolling_log_loss"] = {"value": losses[tier], "n": int(known.sum())} if known.any() else {"value": None, "n": 0}
+    figures["rolling_log_loss"] = (
+        {"value": losses[tier], "n": int(known.sum())} if known.any() else {"value": None, "n": 0}
+    )
     lower = [name for name in losses if TIERS.index(name) < TIERS.index(tier)]
     below = min(lower, key=lambda name: losses[name]) if lower else None
     own = [*judge.gates(judged, main, ours, losses, tier, below), _no_leak(judged, ours, main)]
@@ -172,7 +231,12 @@ def _candidate(
 def _notes(found: DealSet, known: Array, main: str) -> tuple[str, ...]:
     taken = f"learned from {len(found.panel)} of {found.available} landmarks"
     words = main.replace("won_", "won within ").replace("d", " days") if main != LAST else "won at last"
-    return (taken, f"judged on {int(known.sum())} later landmarks: {words}" if known.any() else "not judged: there is no later time yet")
+    return (
+        taken,
+        f"judged on {int(known.sum())} later landmarks: {words}"
+        if known.any()
+        else "not judged: there is no later time yet",
+    )
 
 
 def _no_leak(judged: Judged, ours: Mapping[str, Floats], main: str) -> Gate:
@@ -181,7 +245,9 @@ def _no_leak(judged: Judged, ours: Mapping[str, Floats], main: str) -> Gate:
     return verdict.no_leak([one.reason for one in found])
 
 
-def _naive(found: DealSet, judged: Judged, cuts: tuple[float, ...], asked: list[Array], main: str) -> dict[str, Any]:
+def _naive(
+    found: DealSet, judged: Judged, cuts: tuple[float, ...], asked: list[Array], main: str
+) -> dict[str, Any]:
     """Trivial forecasts on the same rows: each from the labels that were known at its origin."""
     days = float(main.removeprefix("won_").removesuffix("d")) if main != LAST else np.inf
     said: dict[str, list[Floats]] = {}
@@ -189,7 +255,9 @@ def _naive(found: DealSet, judged: Judged, cuts: tuple[float, ...], asked: list[
         won, _ = found.won_within(days)
         then = found.panel.at + days <= cut
         frame = Frame.of({"stage": found.panel.stage}, {"stage": found.stages})
-        for name, part in judge.naive(frame.take(then), won[then], found.panel.at[then], frame.take(rows)).items():
+        for name, part in judge.naive(
+            frame.take(then), won[then], found.panel.at[then], frame.take(rows)
+        ).items():
             said.setdefault(name, []).append(part)
     return {name: judge.measured(judged, {main: np.concatenate(parts)}) for name, parts in said.items()}
 

@@ -33,7 +33,11 @@ def progress(as_json: bool) -> Callable[[str, int, int], Awaitable[None]]:
             return
         end = "\r" if sys.stderr.isatty() and done < total else "\n"
         filled = int(24 * done / max(1, total))
-        click.echo(f"  {what:32} {'█' * filled}{'·' * (24 - filled)} {done:>8,} of {total:,}{end}", err=True, nl=False)
+        click.echo(
+            f"  {what:32} {'█' * filled}{'·' * (24 - filled)} {done:>8,} of {total:,}{end}",
+            err=True,
+            nl=False,
+        )
 
     return tell
 
@@ -48,7 +52,9 @@ def import_(path: Path, kind: str, dry_run: bool, strict: bool, as_json: bool) -
     """Import a folder of files, with its history, as one change set."""
 
     async def work(database: Database, _: Settings) -> dict[str, Any]:
-        return await imports.run(database, path, kind, dry_run=dry_run, strict=strict, progress=progress(as_json))
+        return await imports.run(
+            database, path, kind, dry_run=dry_run, strict=strict, progress=progress(as_json)
+        )
 
     result = with_database(work)
     show(result, as_json, summary(result))
@@ -62,10 +68,14 @@ def summary(result: dict[str, Any]) -> str:
         f"{table:16} " + ", ".join(f"{number:,} {what}" for what, number in counts.items() if number)
         for table, counts in result["counts"].items()
     ]
-    for note in result["notes"]:
-        lines.append(f"mended: {note['file']} {note['column']} {note['value']!r} {note['detail']} ({note['rows']} rows)")
-    for error in result["errors"][:SHOWN]:
-        lines.append(f"wrong: {error['file']}, line {error['line']}, {error['column']} {error['value']!r}: {error['detail']}")
+    lines += [
+        f"mended: {note['file']} {note['column']} {note['value']!r} {note['detail']} ({note['rows']} rows)"
+        for note in result["notes"]
+    ]
+    lines += [
+        f"wrong: {error['file']}, line {error['line']}, {error['column']} {error['value']!r}: {error['detail']}"
+        for error in result["errors"][:SHOWN]
+    ]
     if len(result["errors"]) > SHOWN:
         lines.append(f"… {result['failed'] - SHOWN} more; the job {result['job']} lists them")
     if result["change_id"]:
@@ -104,7 +114,9 @@ def _simulate(folder: Path, deals: int, seed: int, last: date, *, quiet: bool) -
         "--until", last.isoformat(),
     ]  # fmt: skip
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, env=environment, stdout=subprocess.DEVNULL if quiet else sys.stderr, check=False)
+    done = subprocess.run(
+        command, env=environment, stdout=subprocess.DEVNULL if quiet else sys.stderr, check=False
+    )
     if done.returncode:
         raise Refused(f"The simulation ended with status {done.returncode}.")
 
@@ -128,7 +140,9 @@ def undo(change_id: UUID, as_json: bool) -> None:
 
     result = with_database(work)
     counts = ", ".join(f"{number:,} {table}" for table, number in result["counts"].items())
-    show(result, as_json, f"undone: {counts or 'nothing'}; take it back with: sales undo {result['change_id']}")
+    show(
+        result, as_json, f"undone: {counts or 'nothing'}; take it back with: sales undo {result['change_id']}"
+    )
 
 
 commands: list[click.Command] = [import_, demo, undo]

@@ -17,14 +17,18 @@ NAME = click.Choice(domain.NAMES)
 
 @click.command()
 @click.argument("names", nargs=-1, type=NAME)
-@click.option("--as-of", default=None, help="An instant such as 2026-01-31T00:00:00Z: with what was known then.")
+@click.option(
+    "--as-of", default=None, help="An instant such as 2026-01-31T00:00:00Z: with what was known then."
+)
 @json_option
 def train(names: tuple[str, ...], as_of: str | None, as_json: bool) -> None:
     """Train models, judge them on later time, and promote what passed its gates. By default all of them."""
     instant = _instant(as_of)
 
     async def work(database: Database, settings: Settings) -> list[dict[str, Any]]:
-        found = await domain.learn(database, settings, names or domain.NAMES, progress(as_json), as_of=instant)
+        found = await domain.learn(
+            database, settings, names or domain.NAMES, progress(as_json), as_of=instant
+        )
         await domain.mirror(settings)
         return found
 
@@ -59,7 +63,11 @@ def promote(name: str, version: int, reason: str, override: str, as_json: bool) 
             return await domain.promote(tx, SYSTEM, name, promotion, pinned=True)
 
     served = with_database(work)
-    show(served, as_json, f"{name} version {served['version']} serves and is pinned; before it {_before(served)}.")
+    show(
+        served,
+        as_json,
+        f"{name} version {served['version']} serves and is pinned; before it {_before(served)}.",
+    )
 
 
 @click.command()
@@ -118,12 +126,22 @@ def _told(result: dict[str, Any]) -> str:
 
 def _model(one: dict[str, Any]) -> str:
     pinned = ", pinned" if one["is_pinned"] else ""
-    head = f"{one['name']}: version {one['version']} ({one['tier']}) serves{pinned}" if one["version"] else f"{one['name']}: {one['reason']}"
+    head = (
+        f"{one['name']}: version {one['version']} ({one['tier']}) serves{pinned}"
+        if one["version"]
+        else f"{one['name']}: {one['reason']}"
+    )
     lines = [head]
     for version in one["versions"]:
         mark = "*" if version["is_champion"] else " "
-        lines.append(f"  {mark} {version['version']:>4}  {version['tier']:<9} {version['status']:<10} as of {version['training_as_of']:%Y-%m-%d %H:%M}")
-        lines += [f"          not passed: {gate['name']}: {gate['words']}" for gate in version["gates"] if not gate["passed"]]
+        lines.append(
+            f"  {mark} {version['version']:>4}  {version['tier']:<9} {version['status']:<10} as of {version['training_as_of']:%Y-%m-%d %H:%M}"
+        )
+        lines += [
+            f"          not passed: {gate['name']}: {gate['words']}"
+            for gate in version["gates"]
+            if not gate["passed"]
+        ]
     return "\n".join(lines)
 
 
@@ -134,7 +152,10 @@ def _judged(result: dict[str, Any]) -> str:
     lines += [f"  {name:<28} {_figure(of)}" for name, of in result["metrics"].items() if name != "naive"]
     for name, figures in result["naive"].items():
         lines += [f"  {name.replace('_', ' ')}: {figure:<20} {_figure(of)}" for figure, of in figures.items()]
-    lines += [f"  {'passed' if gate['passed'] else 'NOT PASSED'}: {gate['name']}: {gate['words']}" for gate in result["verdict"]["gates"]]
+    lines += [
+        f"  {'passed' if gate['passed'] else 'NOT PASSED'}: {gate['name']}: {gate['words']}"
+        for gate in result["verdict"]["gates"]
+    ]
     return "\n".join(lines)
 
 

@@ -18,7 +18,10 @@ from service.resources import RESOURCES
 
 Mapping = Callable[[Path, datetime, str], tuple[list[Record], list[Fault]]]
 
-MAPPINGS: dict[str, tuple[str, Mapping]] = {"maven": (maven.SOURCE, maven.read), "demo": (demo.SOURCE, demo.read)}
+MAPPINGS: dict[str, tuple[str, Mapping]] = {
+    "maven": (maven.SOURCE, maven.read),
+    "demo": (demo.SOURCE, demo.read),
+}
 """`--as` → the source whose ids are the keys of upserts, and what reads the files."""
 
 # Rules -------------------------------------------------------------------------------------------------------------
@@ -34,7 +37,12 @@ _CLOSE = (
 
 
 async def run(
-    database: Database, folder: Path, kind: str, *, dry_run: bool = False, strict: bool = False,
+    database: Database,
+    folder: Path,
+    kind: str,
+    *,
+    dry_run: bool = False,
+    strict: bool = False,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Imports a folder and says what happened; the job stays for all to see. Raises `Invalid` for files that are none."""
@@ -47,7 +55,9 @@ async def run(
     await database.execute(_OPEN, job_id, {"path": folder.name, "as": kind, "dry_run": dry_run}, change_id)
     try:
         records, faults = read(folder, now, zone)
-        importer = Importer(database, SYSTEM, source, RESOURCES, now=now, change_id=change_id, progress=progress)
+        importer = Importer(
+            database, SYSTEM, source, RESOURCES, now=now, change_id=change_id, progress=progress
+        )
         report = await importer.run(records, faults, dry_run=dry_run, strict=strict)
     except BaseException as error:
         undo = f"; what is in already is undone by: sales undo {change_id}"
@@ -55,15 +65,22 @@ async def run(
         reason = [{"detail": ("interrupted" if interrupted else f"{type(error).__name__}: {error}") + undo}]
         await database.execute(_CLOSE, job_id, "failed", {}, reason, None, 0)
         raise
-    return await _close(database, job_id, report, len(records), stored=not dry_run and report.change_id is not None)
+    return await _close(
+        database, job_id, report, len(records), stored=not dry_run and report.change_id is not None
+    )
 
 
-async def _close(database: Database, job_id: Any, report: Report, total: int, *, stored: bool) -> dict[str, Any]:
+async def _close(
+    database: Database, job_id: Any, report: Report, total: int, *, stored: bool
+) -> dict[str, Any]:
     totals: dict[str, int] = {}
     for counts in report.counts.values():
         for what, number in counts.items():
             totals[what] = totals.get(what, 0) + number
-    errors = [{"file": f.file, "line": f.line, "column": f.column, "value": f.value, "detail": f.detail} for f in report.errors]
+    errors = [
+        {"file": f.file, "line": f.line, "column": f.column, "value": f.value, "detail": f.detail}
+        for f in report.errors
+    ]
     refused = bool(report.errors) and not stored and not report.dry_run
     result = {
         "job": str(job_id), "change_id": str(report.change_id) if stored else None, "dry_run": report.dry_run,
@@ -96,7 +113,9 @@ async def follow_up(database: Database) -> None:
     await jobs.enqueue(database, "search.rebuild", key="all")
 
 
-async def sign_ins(database: Database, folder: Path, set_password: Callable[..., Awaitable[None]]) -> list[dict[str, str]]:
+async def sign_ins(
+    database: Database, folder: Path, set_password: Callable[..., Awaitable[None]]
+) -> list[dict[str, str]]:
     """Gives the people of `signins.csv` their passwords; returns who may sign in, administrators first."""
     found = []
     for _, row in rows(folder, "signins", ("email", "password", "role")):

@@ -91,7 +91,10 @@ async def one(
 
 @post("/jobs/{job_id:uuid}/cancel", status_code=200, opt={"answer": JobItem, "statuses": (409,)})
 async def cancel(
-    request: Request[Any, Any, Any], tx: NamedDependency[Tx], actor: NamedDependency[Actor], job_id: FromPath[UUID]
+    request: Request[Any, Any, Any],
+    tx: NamedDependency[Tx],
+    actor: NamedDependency[Actor],
+    job_id: FromPath[UUID],
 ) -> Response[bytes]:
     """Takes a job that still waits out of the queue."""
     require(actor, "jobs", "read")

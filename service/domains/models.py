@@ -162,7 +162,11 @@ def _why_none(versions: list[dict[str, Any]]) -> str:
 async def promote(tx: Tx, actor: Actor, name: str, promotion: Promotion, *, pinned: bool) -> dict[str, Any]:
     """Makes a version serve, tells of it, and asks for what follows; a refused one needs a written reason."""
     before = await champion.champion(tx, name)
-    said = {"model": name, "version": promotion.version, "previous_version": before["version"] if before else None}
+    said = {
+        "model": name,
+        "version": promotion.version,
+        "previous_version": before["version"] if before else None,
+    }
     if not (before and before["version"] == promotion.version):
         await record(tx, actor, "model.promoted", "model", id_of(name), version=promotion.version, data=said)
         await _follow(tx, name)
@@ -183,7 +187,9 @@ async def rollback(tx: Tx, actor: Actor, name: str, reason: str) -> dict[str, An
     if serving is None or serving["previous_version"] is None:
         raise Conflict(f"The model {name} has no earlier version to return to.")
     said = {"model": name, "version": serving["previous_version"], "previous_version": serving["version"]}
-    await record(tx, actor, "model.promoted", "model", id_of(name), version=serving["previous_version"], data=said)
+    await record(
+        tx, actor, "model.promoted", "model", id_of(name), version=serving["previous_version"], data=said
+    )
     await _follow(tx, name)
     return await champion.rollback(tx, name, by=str(actor.id or actor.name), reason=reason)
 
@@ -196,7 +202,12 @@ async def _follow(tx: Tx, name: str) -> None:
 
 
 async def learn(
-    database: Database, settings: Settings, names: Sequence[str], tell: Tell, *, as_of: datetime | None = None,
+    database: Database,
+    settings: Settings,
+    names: Sequence[str],
+    tell: Tell,
+    *,
+    as_of: datetime | None = None,
     actor: Actor = SYSTEM,
 ) -> list[dict[str, Any]]:
     """Trains in a process of its own, then promotes the best publishable version of each model that nobody pinned."""
@@ -222,7 +233,9 @@ async def _seat(database: Database, actor: Actor, result: dict[str, Any]) -> boo
         serving = await champion.champion(tx, name)
         if serving and serving["pinned"]:
             return False
-        chosen = Promotion(version=result["version"], reason="the best rolling loss among versions that passed all gates")
+        chosen = Promotion(
+            version=result["version"], reason="the best rolling loss among versions that passed all gates"
+        )
         await promote(tx, actor, name, chosen, pinned=False)
     return True
 
@@ -231,7 +244,9 @@ async def backtest(database: Database, settings: Settings, name: str, tell: Tell
     """Trains and judges like `learn`, and registers nothing."""
     now = await calendar.data_now(database, datetime.now(UTC))
     results = []
-    async for line in trainer.lines(settings, "training", "judge", "--models", name, "--as-of", now.isoformat()):
+    async for line in trainer.lines(
+        settings, "training", "judge", "--models", name, "--as-of", now.isoformat()
+    ):
         if "result" in line:
             results.append(line["result"])
         elif "progress" in line:
@@ -275,7 +290,9 @@ async def listed(database: NamedDependency[Database], actor: NamedDependency[Act
 
 @get("/models/{name:str}/card", opt={"answer": dict, "query": ("version",)})
 async def card(
-    database: NamedDependency[Database], actor: NamedDependency[Actor], name: FromPath[str],
+    database: NamedDependency[Database],
+    actor: NamedDependency[Actor],
+    name: FromPath[str],
     version: FromQuery[int | None] = None,
 ) -> Response[bytes]:
     """The card of a version, by default of the one that serves: data, figures beside trivial forecasts, limits."""
@@ -293,7 +310,11 @@ async def card(
     return answer(row["card"])
 
 
-@post("/models/{name:str}/promote", opt={"body": Promotion, "answer": Served, "statuses": (409,)}, status_code=200)
+@post(
+    "/models/{name:str}/promote",
+    opt={"body": Promotion, "answer": Served, "statuses": (409,)},
+    status_code=200,
+)
 @idempotent
 async def promote_version(
     request: Web, tx: NamedDependency[Tx], actor: NamedDependency[Actor], name: FromPath[str]
@@ -303,7 +324,9 @@ async def promote_version(
     return answer(await promote(tx, actor, known(name), await body(request, Promotion), pinned=True))
 
 
-@post("/models/{name:str}/rollback", opt={"body": Reason, "answer": Served, "statuses": (409,)}, status_code=200)
+@post(
+    "/models/{name:str}/rollback", opt={"body": Reason, "answer": Served, "statuses": (409,)}, status_code=200
+)
 @idempotent
 async def rollback_version(
     request: Web, tx: NamedDependency[Tx], actor: NamedDependency[Actor], name: FromPath[str]

@@ -73,7 +73,9 @@ def _simple(folder: Path, table: str, faults: list[Fault], shape: Any = None) ->
             values = values_of(row)
             if shape:
                 shape(values)
-            yield Record(table, row["id"], [Version(values, instant(row.get("at", "")))], f"{table}.csv", line)
+            yield Record(
+                table, row["id"], [Version(values, instant(row.get("at", "")))], f"{table}.csv", line
+            )
         except Wrong as error:
             faults.append(wrong(table, line, error.column, error.value, error.detail))
 
@@ -107,12 +109,16 @@ def _teams(folder: Path, faults: list[Fault]) -> Iterator[Record]:
         yield Record("teams", row["id"], versions, "teams.csv", line)
 
 
-def _pipelines(folder: Path, faults: list[Fault]) -> tuple[list[Record], list[Record], dict[str, dict[str, Any]]]:
+def _pipelines(
+    folder: Path, faults: list[Fault]
+) -> tuple[list[Record], list[Record], dict[str, dict[str, Any]]]:
     pipelines: dict[str, Record] = {}
     stages, by_key = [], {}
     for line, row in rows(folder, "stages", ("pipeline", "key", "name", "position", "status"), faults):
         key = row.pop("pipeline")
-        pipelines.setdefault(key, Record("pipelines", key, [Version({"key": key, "name": key.title()})], "stages.csv", line))
+        pipelines.setdefault(
+            key, Record("pipelines", key, [Version({"key": key, "name": key.title()})], "stages.csv", line)
+        )
         by_key[row["key"]] = dict(row)
         values = values_of(row) | {"pipeline_id": Ref("pipelines", key)}
         stages.append(Record("stages", f"{key}:{row['key']}", [Version(values)], "stages.csv", line))
@@ -138,7 +144,9 @@ def _quotas(folder: Path, faults: list[Fault]) -> Iterator[Record]:
     for line, row in rows(folder, "quotas", ("period", "user", "team", "amount"), faults):
         values = values_of(row) | {"status": "published"}
         values["period_id"] = Ref("periods", values.pop("period"))
-        yield Record("quotas", f"{row['period']}:{row['user'] or row['team']}", [Version(values)], "quotas.csv", line)
+        yield Record(
+            "quotas", f"{row['period']}:{row['user'] or row['team']}", [Version(values)], "quotas.csv", line
+        )
 
 
 class Past(dict[str, list[tuple[int, Row]]]):
@@ -189,7 +197,9 @@ def _leads(folder: Path, now: datetime, faults: list[Fault]) -> Iterator[Record]
         if country:
             first["address"] = {"country": country}
         try:
-            versions = [*_lead_versions(first, past.get(row["id"], []))] or [Version(first, instant(row["at"]))]
+            versions = [*_lead_versions(first, past.get(row["id"], []))] or [
+                Version(first, instant(row["at"]))
+            ]
         except Wrong as error:
             faults.append(wrong("leads", line, error.column, error.value, error.detail))
         else:
@@ -221,7 +231,9 @@ def _deals(
             first["pipeline_id"] = Ref("pipelines", first.pop("pipeline"))
         if row["id"] in past.spoiled or row["id"] not in past:
             what = "a broken line" if row["id"] in past.spoiled else "no line"
-            faults.append(wrong("opportunities", line, "id", row["id"], f"has {what} in opportunity_history.csv"))
+            faults.append(
+                wrong("opportunities", line, "id", row["id"], f"has {what} in opportunity_history.csv")
+            )
             continue
         versions = _deal_versions(first, past[row["id"]], stages, now, zone, faults)
         if versions:
@@ -230,7 +242,12 @@ def _deals(
 
 
 def _deal_versions(
-    first: Values, changes: list[tuple[int, Row]], stages: dict[str, Any], now: datetime, zone: str, faults: list[Fault]
+    first: Values,
+    changes: list[tuple[int, Row]],
+    stages: dict[str, Any],
+    now: datetime,
+    zone: str,
+    faults: list[Fault],
 ) -> list[Version]:
     """All versions of a deal; none where a line is wrong, which is told: half a history would be another history."""
     versions: list[Version] = []

@@ -105,7 +105,11 @@ def instant(text: str, column: str = "at") -> datetime | None:
 
 def midnight(text: str, zone: str) -> datetime | None:
     """The start of a day in the company's zone."""
-    return datetime.combine(date.fromisoformat(text), datetime.min.time(), ZoneInfo(zone)).astimezone(UTC) if text else None
+    return (
+        datetime.combine(date.fromisoformat(text), datetime.min.time(), ZoneInfo(zone)).astimezone(UTC)
+        if text
+        else None
+    )
 
 
 def wrong(file: str, line: int, column: str, value: Any, detail: str, *, is_note: bool = False) -> Fault:

@@ -29,9 +29,21 @@ STAGES = (
 PRODUCTS = {"GTXPro": "GTX Pro"}
 SECTORS = {"technolgy": "technology"}
 COUNTRIES = {
-    "United States": "US", "Kenya": "KE", "Philipines": "PH", "Japan": "JP", "Italy": "IT", "Norway": "NO",
-    "Korea": "KR", "Jordan": "JO", "Brazil": "BR", "Germany": "DE", "Panama": "PA", "Belgium": "BE",
-    "Romania": "RO", "Poland": "PL", "China": "CN",
+    "United States": "US",
+    "Kenya": "KE",
+    "Philipines": "PH",
+    "Japan": "JP",
+    "Italy": "IT",
+    "Norway": "NO",
+    "Korea": "KR",
+    "Jordan": "JO",
+    "Brazil": "BR",
+    "Germany": "DE",
+    "Panama": "PA",
+    "Belgium": "BE",
+    "Romania": "RO",
+    "Poland": "PL",
+    "China": "CN",
 }
 
 
@@ -44,7 +56,9 @@ def read(folder: Path, now: datetime, zone: str) -> tuple[list[Record], list[Fau
     accounts = list(_accounts(folder, faults))
     deals = list(_deals(folder, now, zone, prices, faults))
     lines = [record for record in (_line(deal, prices) for deal in deals) if record]
-    pipelines = [Record("pipelines", PIPELINE, [Version({"key": PIPELINE, "name": "Maven", "is_default": False})])]
+    pipelines = [
+        Record("pipelines", PIPELINE, [Version({"key": PIPELINE, "name": "Maven", "is_default": False})])
+    ]
     stages = [
         Record("stages", f"{PIPELINE}:{key}", [Version({
             "pipeline_id": Ref("pipelines", PIPELINE), "key": key, "name": name, "position": position,
@@ -107,7 +121,9 @@ def _products(folder: Path, prices: dict[str, Decimal], faults: list[Fault]) -> 
 
 
 def _accounts(folder: Path, faults: list[Fault]) -> Any:
-    found = list(rows(folder, "accounts", ("account", "sector", "revenue", "employees", "office_location"), faults))
+    found = list(
+        rows(folder, "accounts", ("account", "sector", "revenue", "employees", "office_location"), faults)
+    )
     names = {row["account"] for _, row in found}
     found.sort(key=lambda item: bool(item[1].get("subsidiary_of")))  # parents first
     for line, row in found:
@@ -124,30 +140,76 @@ def _accounts(folder: Path, faults: list[Fault]) -> Any:
         if country:
             values["billing_address"] = {"country": country}
         elif row["office_location"]:
-            faults.append(wrong("accounts", line, "office_location", row["office_location"], "is no country that we know; left out", is_note=True))
+            faults.append(
+                wrong(
+                    "accounts",
+                    line,
+                    "office_location",
+                    row["office_location"],
+                    "is no country that we know; left out",
+                    is_note=True,
+                )
+            )
         if row["office_location"] == "Philipines":
-            faults.append(wrong("accounts", line, "office_location", "Philipines", "read as the Philippines (PH)", is_note=True))
+            faults.append(
+                wrong(
+                    "accounts",
+                    line,
+                    "office_location",
+                    "Philipines",
+                    "read as the Philippines (PH)",
+                    is_note=True,
+                )
+            )
         if parent in names:
             values["parent_id"] = Ref("accounts", parent)
         elif parent:
-            faults.append(wrong("accounts", line, "subsidiary_of", parent, "is no account of the file; left out", is_note=True))
+            faults.append(
+                wrong(
+                    "accounts",
+                    line,
+                    "subsidiary_of",
+                    parent,
+                    "is no account of the file; left out",
+                    is_note=True,
+                )
+            )
         yield Record("accounts", row["account"], [Version(values)], "accounts.csv", line)
 
 
 def _deals(folder: Path, now: datetime, zone: str, prices: dict[str, Decimal], faults: list[Fault]) -> Any:
     stages = {
-        name: dict(zip(("key", "name", "position", "status", "probability", "forecast_category"), stage, strict=True))
+        name: dict(
+            zip(("key", "name", "position", "status", "probability", "forecast_category"), stage, strict=True)
+        )
         for stage in STAGES
         for name in [stage[1]]
     }
-    required = ("opportunity_id", "sales_agent", "product", "account", "deal_stage", "engage_date", "close_date", "close_value")
+    required = (
+        "opportunity_id",
+        "sales_agent",
+        "product",
+        "account",
+        "deal_stage",
+        "engage_date",
+        "close_date",
+        "close_value",
+    )
     for line, row in rows(folder, "sales_pipeline", required, faults):
         product = _mended("sales_pipeline", line, "product", row["product"], PRODUCTS, faults)
         stage = stages.get(row["deal_stage"])
         try:
             engaged, closed = midnight(row["engage_date"], zone), midnight(row["close_date"], zone)
         except ValueError:
-            faults.append(wrong("sales_pipeline", line, "engage_date", f"{row['engage_date']} {row['close_date']}", "is not a date"))
+            faults.append(
+                wrong(
+                    "sales_pipeline",
+                    line,
+                    "engage_date",
+                    f"{row['engage_date']} {row['close_date']}",
+                    "is not a date",
+                )
+            )
             continue
         fault = _fault_of(row, product, stage, engaged, closed, prices)
         if fault:
@@ -159,7 +221,11 @@ def _deals(folder: Path, now: datetime, zone: str, prices: dict[str, Decimal], f
 
 
 def _fault_of(
-    row: Row, product: str, stage: dict[str, Any] | None, engaged: datetime | None, closed: datetime | None,
+    row: Row,
+    product: str,
+    stage: dict[str, Any] | None,
+    engaged: datetime | None,
+    closed: datetime | None,
     prices: dict[str, Decimal],
 ) -> tuple[str, str, str] | None:
     """Column, value and detail of what makes a deal unusable."""
@@ -181,8 +247,15 @@ def _fault_of(
 
 
 def _versions(
-    row: Row, product: str, stage: dict[str, Any], stages: dict[str, Any], engaged: datetime | None,
-    closed: datetime | None, price: Decimal, now: datetime, zone: str,
+    row: Row,
+    product: str,
+    stage: dict[str, Any],
+    stages: dict[str, Any],
+    engaged: datetime | None,
+    closed: datetime | None,
+    price: Decimal,
+    now: datetime,
+    zone: str,
 ) -> list[Version]:
     account = {"account_id": Ref("accounts", row["account"])} if row["account"] else {}
     first = stages["Prospecting"] if engaged is None else stages["Engaging"]
@@ -197,10 +270,19 @@ def _versions(
         engaged,
     )  # fmt: skip
     if stage["status"] == "open":
-        return [created, Version(account, now)] if account and engaged else [Version(created.values | account, engaged)]
+        return (
+            [created, Version(account, now)]
+            if account and engaged
+            else [Version(created.values | account, engaged)]
+        )
     value = _decimal(row["close_value"]) if stage["status"] == "won" else price
     end = stage_columns(stage, closed, now, zone)
-    changes = {"amount": value, "amount_home": value, "close_date": end["closed_on"], "forecast_category": stage["forecast_category"]}
+    changes = {
+        "amount": value,
+        "amount_home": value,
+        "close_date": end["closed_on"],
+        "forecast_category": stage["forecast_category"],
+    }
     return [created, Version(account | changes | end, closed)]
 
 

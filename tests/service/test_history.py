@@ -1,5 +1,6 @@
 """History writes itself: no path goes round it, nobody alters it, and the past may be asserted but is marked."""
 
+import itertools
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -84,9 +85,7 @@ async def test_versions_follow_each_other_without_a_gap(database: Database, peop
         row["id"],
     )
     assert [(each["version"], each["name"]) for each in rows] == [(1, "Acme"), (2, "B"), (3, "C")]
-    assert all(
-        earlier["known_to"] == later["known_from"] for earlier, later in zip(rows, rows[1:], strict=False)
-    )
+    assert all(earlier["known_to"] == later["known_from"] for earlier, later in itertools.pairwise(rows))
     assert rows[-1]["known_to"] == datetime(9999, 12, 31, tzinfo=UTC)
     assert len({each["event_id"] for each in rows}) == len({each["change_id"] for each in rows}) == 3
     told = await versions(database, people.ops.actor, "accounts", row["id"])

@@ -16,7 +16,10 @@ from tests import markers
         ("SELECT * FROM opportunities /* access:accounts */", ("opportunities",)),
         ("SELECT '/* access:x */' FROM leads WHERE a = 'from notes'", ("leads",)),
         ("SELECT * FROM opportunities t WHERE TRUE /* access:opportunities */", ()),
-        ("SELECT 1 FROM lines t WHERE EXISTS (SELECT 1 FROM opportunities ao WHERE TRUE) /* access:lines */", ()),
+        (
+            "SELECT 1 FROM lines t WHERE EXISTS (SELECT 1 FROM opportunities ao WHERE TRUE) /* access:lines */",
+            (),
+        ),
         ("SELECT * FROM users JOIN teams ON TRUE", ()),
         ("INSERT INTO leads (id) VALUES (1)", ()),
         ("SELECT opportunities_total FROM opportunities_view", ()),

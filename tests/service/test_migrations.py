@@ -31,7 +31,9 @@ def comparable(item: Any, name: str | None, kind: str, reflected: bool, other: A
 
 def test_the_migrated_shape_is_what_the_tables_say(owner_url: str) -> None:
     ischema_names.setdefault("xid8", Xid8)
-    engine = sa.create_engine(owner_url.replace("postgresql://", "postgresql+psycopg://"), poolclass=sa.pool.NullPool)
+    engine = sa.create_engine(
+        owner_url.replace("postgresql://", "postgresql+psycopg://"), poolclass=sa.pool.NullPool
+    )
     with engine.connect() as connection:
         context = MigrationContext.configure(
             connection,
@@ -47,7 +49,9 @@ def test_the_migrated_shape_is_what_the_tables_say(owner_url: str) -> None:
             if "duplicates_constraint" not in index
         }
     assert differences == []
-    assert found == {str(i.name) for m in (metadata, registry_metadata) for t in m.tables.values() for i in t.indexes}
+    assert found == {
+        str(i.name) for m in (metadata, registry_metadata) for t in m.tables.values() for i in t.indexes
+    }
 
 
 @pytest.mark.anyio
