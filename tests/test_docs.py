@@ -14,8 +14,12 @@ def headings(name: str) -> set[str]:
     return set(re.findall(r"^## (.+?)\s*$", (DOCS / name).read_text(encoding="utf-8"), re.MULTILINE))
 
 
-def test_every_event_kind_with_a_reaction_has_its_heading() -> None:
-    assert headings("events.md") == {kind for kind in REACTIONS if "*" not in kind}
+def test_every_event_kind_with_a_reaction_has_its_heading_and_every_heading_exists() -> None:
+    kinds = {kind for kind in REACTIONS if "*" not in kind}
+    code = "".join(path.read_text(encoding="utf-8") for path in (DOCS.parent / "service").rglob("*.py"))
+    said = headings("events.md")
+    assert kinds <= said
+    assert [kind for kind in said - kinds if f'"{kind}"' not in code] == []
 
 
 def test_every_command_has_its_heading() -> None:
