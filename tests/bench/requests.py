@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
 from itertools import count
@@ -97,10 +97,10 @@ def _cases(company: Company, token: str) -> list[Case]:
     keys = count()
     deals, accounts = company.deals, company.accounts
 
-    def create(path: str, body: dict[str, object]) -> Callable[[int], Call]:
+    def create(path: str, body: Mapping[str, object]) -> Callable[[int], Call]:
         return lambda number: Call(
             "POST", path, posted | {"Idempotency-Key": f"bench-{os.getpid()}-{next(keys)}"},
-            to_json(body | {"name": f"Made {number}"}).encode(), 201,
+            to_json({**body, "name": f"Made {number}"}).encode(), 201,
         )  # fmt: skip
 
     def change(path: str, ids: list[object], body: dict[str, object], field: str) -> Callable[[int], Call]:
@@ -171,11 +171,11 @@ def _process(command: list[str], environment: dict[str, str], port: int, path: s
 async def _answering(port: int, path: str, process: subprocess.Popen[bytes]) -> None:
     for _ in range(600):
         if process.poll() is not None:
-            raise RuntimeError(f"{process.args} ended with status {process.returncode}")
+            raise RuntimeError(f"{process.args!r} ended with status {process.returncode}")
         try:
             await asyncio.to_thread(lambda: urlopen(f"http://127.0.0.1:{port}{path}", timeout=5).read())
         except OSError:
             await asyncio.sleep(0.1)
         else:
             return
-    raise RuntimeError(f"{process.args} does not answer")
+    raise RuntimeError(f"{process.args!r} does not answer")

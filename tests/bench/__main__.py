@@ -1,0 +1,37 @@
+"""`make bench`: one table, each figure beside its limit. Parts: requests, maven, product (all of them by default)."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from service.settings import ROOT
+from tests.bench import imports, product, requests
+from tests.bench.table import Row
+
+PARTS = ("requests", "maven", "product")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
+    parser.add_argument("parts", nargs="*", choices=[*PARTS, []], help="what to measure")
+    parser.add_argument("--requests", type=int, default=requests.REQUESTS, help="requests a round")
+    parser.add_argument(
+        "--home", type=Path, default=ROOT / ".sales-bench", help="home of the measured product"
+    )
+    parser.add_argument(
+        "--idle", type=float, default=60, help="idle seconds before memory is measured (300 in full)"
+    )
+    chosen = parser.parse_args()
+    found: list[Row] = []
+    for part in chosen.parts or PARTS:
+        if part == "requests":
+            found += requests.rows(chosen.requests)
+        elif part == "maven":
+            found += imports.rows(ROOT.parent / "shared" / "data" / "maven_crm")
+        else:
+            found += product.rows(chosen.home.resolve(), chosen.idle)
+    return any(row.is_missed for row in found)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
