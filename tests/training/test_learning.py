@@ -1,6 +1,7 @@
 """From an import to a champion: learned in a process, judged, promoted, pinned, rolled back, mirrored."""
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -87,35 +88,27 @@ async def test_only_who_may_promotes(client, people, learned):
     assert strange.status_code == 422
 
 
-async def test_a_refused_version_needs_a_written_reason_and_a_pin_holds(
-    database, settings, client, people, learned
-):
-    await database.execute(
-        "UPDATE registry.versions SET status = 'refused', verdict = $1 WHERE model = 'amount' AND version = $2",
-        {
-            "is_publishable": False,
-            "gates": [{"name": "calibration", "passed": False, "words": "only 20% lay inside"}],
-        },
-        learned[-1]["version"],
-    )
-    body = {"version": learned[-1]["version"]}
-    if (await champion.champion(database, "amount"))["version"] == body["version"]:
-        body = {"version": learned[0]["version"]}
-        await database.execute(
-            "UPDATE registry.versions SET status = 'refused' WHERE version = $1", body["version"]
-        )
-    refused = await client.post("/models/amount/promote", json=body, headers=people.data.headers)
+async def test_a_refused_version_needs_a_written_reason_and_a_pin_holds(database, client, people, learned):
+    serving = (await champion.champion(database, "amount"))["version"]
+    row = await champion.version_row(database, "amount", serving)
+    version = await champion.next_version(database, "amount")
+    verdict = {"is_publishable": False, "gates": [{"name": "calibration", "passed": False, "words": "20 % inside"}]}
+    await champion.add(
+        database, "amount", version, tier="gbm", feature_set=row["feature_set"], metrics={}, verdict=verdict,
+        card=row["card"], folder=Path(row["artifact_path"]), sha256=row["sha256"], run_id=None,
+        training_as_of=row["training_as_of"], created_by="test",
+    )  # fmt: skip
+    body, headers = {"version": version}, people.data.headers
+    refused = await client.post("/models/amount/promote", json=body, headers=headers)
     assert refused.status_code == 409
-    served = await client.post(
-        "/models/amount/promote", json=body | {"override": "tried by hand"}, headers=people.data.headers
-    )
+    assert "20 % inside" in refused.json()["detail"]
+    served = await client.post("/models/amount/promote", json=body | {"override": "tried by hand"}, headers=headers)
     assert served.status_code == 200, served.text
+    assert served.json()["previous_version"] == serving
     assert (await champion.champion(database, "amount"))["pinned"]
-    assert not await models._seat(
-        database, SYSTEM, {"model": "amount", "version": served.json()["previous_version"]}
-    )
-    back = await client.post("/models/amount/rollback", headers=people.data.headers)
-    assert back.json()["version"] == served.json()["previous_version"]
+    assert not await models._seat(database, SYSTEM, {"model": "amount", "version": serving})
+    back = await client.post("/models/amount/rollback", headers=headers)
+    assert back.json()["version"] == serving
     assert not (await champion.champion(database, "amount"))["pinned"]
 
 
