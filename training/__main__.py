@@ -5,6 +5,7 @@ import asyncio
 import json
 import os
 import sys
+import traceback
 from datetime import datetime
 from typing import Any
 
@@ -40,6 +41,7 @@ def parsed() -> argparse.Namespace:
 async def learn_models(arguments: argparse.Namespace, settings: Settings) -> None:
     """Trains the models that are asked for; each candidate is one line."""
     connection = await connected(settings)
+    failed: list[str] = []
     try:
         training = run.Training(
             connection,
@@ -51,10 +53,16 @@ async def learn_models(arguments: argparse.Namespace, settings: Settings) -> Non
         for model in arguments.models.split(","):
             if model not in run.MODELS:
                 sys.exit(f"There is no model {model!r}; there are {', '.join(run.MODELS)}.")
-            for result in await (training.learn(model) if arguments.registers else training.judged(model)):
-                say({"result": result})
+            try:
+                for result in await (training.learn(model) if arguments.registers else training.judged(model)):
+                    say({"result": result})
+            except Exception as error:  # one model's fault must not cost the others their versions
+                failed.append(f"{model}: {type(error).__name__}: {error}")
+                traceback.print_exc()
     finally:
         await connection.close()
+    if failed:
+        sys.exit("; ".join(failed))
 
 
 async def mirror(arguments: argparse.Namespace, settings: Settings) -> None:

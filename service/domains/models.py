@@ -214,15 +214,17 @@ async def learn(
     now = as_of or await calendar.data_now(database, datetime.now(UTC))
     results: list[dict[str, Any]] = []
     arguments = ("learn", "--models", ",".join(names), "--as-of", now.isoformat())
-    async for line in trainer.lines(settings, "training", *arguments):
-        if "result" in line:
-            results.append(line["result"])
-        elif "progress" in line:
-            said = line["progress"]
-            await tell(said["what"], said["done"], said["total"])
-    for result in results:
-        if result["is_chosen"]:
-            result["is_promoted"] = await _seat(database, actor, result)
+    try:
+        async for line in trainer.lines(settings, "training", *arguments):
+            if "result" in line:
+                results.append(line["result"])
+            elif "progress" in line:
+                said = line["progress"]
+                await tell(said["what"], said["done"], said["total"])
+    finally:  # models that were learned serve, whatever became of another
+        for result in results:
+            if result["is_chosen"]:
+                result["is_promoted"] = await _seat(database, actor, result)
     return results
 
 
