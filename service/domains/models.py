@@ -272,7 +272,14 @@ def handlers(settings: Settings) -> dict[str, Handler]:
             await job.progress(done, total)
 
         names = [known(name) for name in job.payload.get("models", NAMES)]
-        return {"models": await learn(job.database, settings, names, tell)}
+        try:
+            results = await learn(job.database, settings, names, tell)
+        except Conflict:
+            await enqueue(job.database, "score.all", key="all")  # whoever speaks meanwhile
+            raise
+        if not any(result.get("is_promoted") for result in results if result["model"] in SCORED):
+            await enqueue(job.database, "score.all", key="all")
+        return {"models": results}
 
     async def run_mirror(job: Job) -> dict[str, Any]:
         return await mirror(settings)
