@@ -399,6 +399,7 @@ class Importer:
         """Second versions of all records, then third ones, …: each round one statement a chunk."""
         for table, records in _by_table(fresh):
             longest = max(len(record.versions) for record in records)
+            total, done = sum(len(record.versions) - 1 for record in records), 0
             for number in range(1, longest):
                 having = [record for record in records if len(record.versions) > number]
                 names = sorted({name for record in having for name in record.versions[number].values})
@@ -406,7 +407,9 @@ class Importer:
                     chunk = having[start : start + CHUNK]
                     async with self._chunk(table, len(chunk)) as tx:
                         await self._update(tx, table, names, chunk, number)
-                await self._tell(f"{table}, version {number + 1}", len(having), len(having))
+                done += len(having)
+                if number == 1 or done == total:
+                    await self._tell(f"{table}, later versions", done, total)
 
     async def _update(self, tx: Tx, table: str, names: list[str], records: list[Record], number: int) -> None:
         kinds = [sql_type(metadata.tables[table].c[name]) for name in names]
