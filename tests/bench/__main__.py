@@ -1,14 +1,16 @@
-"""`make bench`: one table, each figure beside its limit. Parts: requests, maven, product (all of them by default)."""
+"""`make bench`: one table, each figure beside its limit. Parts: requests, maven, scores, product; by default all."""
 
 import argparse
 import sys
 from pathlib import Path
 
+import click
+
 from service.settings import ROOT
 from tests.bench import imports, product, requests
-from tests.bench.table import Row
+from tests.bench.table import Row, render
 
-PARTS = ("requests", "maven", "product")
+PARTS = ("requests", "maven", "scores", "product")
 
 
 def main() -> int:
@@ -24,12 +26,16 @@ def main() -> int:
     chosen = parser.parse_args()
     found: list[Row] = []
     for part in chosen.parts or PARTS:
+        click.echo(f"measuring {part} …", err=True)
         if part == "requests":
             found += requests.rows(chosen.requests)
         elif part == "maven":
             found += imports.rows(ROOT.parent / "shared" / "data" / "maven_crm")
+        elif part == "scores":
+            found += imports.rescoring()
         else:
             found += product.rows(chosen.home.resolve(), chosen.idle)
+    click.echo(render(found))
     return any(row.is_missed for row in found)
 
 

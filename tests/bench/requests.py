@@ -41,17 +41,17 @@ def rows(requests: int = REQUESTS, rounds: int = ROUNDS) -> list[Row]:
     with tempfile.TemporaryDirectory(prefix="sales-bench-") as folder:
         try:
             name = servers.create_database()
-            environment = _environment(Path(folder), servers, name)
-            company, token = asyncio.run(_prepare(read(environment)))
+            variables = environment(Path(folder), servers, name)
+            company, token = asyncio.run(_prepare(read(variables)))
             bare_port = free_port()
             with (
                 _process(
-                    [sys.executable, "-m", "tests.bench.bare", str(bare_port)], environment, bare_port, "/"
+                    [sys.executable, "-m", "tests.bench.bare", str(bare_port)], variables, bare_port, "/"
                 ) as bare,
                 _process(
                     [sys.executable, "-m", "service", "serve"],
-                    environment,
-                    int(environment["PORT"]),
+                    variables,
+                    int(variables["PORT"]),
                     "/health/live",
                 ) as api,
             ):
@@ -61,7 +61,7 @@ def rows(requests: int = REQUESTS, rounds: int = ROUNDS) -> list[Row]:
                         call,
                         _cases(company, token),
                         (bare_port, bare),
-                        (int(environment["PORT"]), api),
+                        (int(variables["PORT"]), api),
                         requests,
                         rounds,
                     )
@@ -149,7 +149,7 @@ async def _prepare(settings: Settings) -> tuple[Company, str]:
     return company, token
 
 
-def _environment(folder: Path, servers: Servers, name: str) -> dict[str, str]:
+def environment(folder: Path, servers: Servers, name: str) -> dict[str, str]:
     return {
         **os.environ, "SALES_HOME": str(folder), "PORT": str(free_port()), "DATABASE_URL": servers.owner_url(name),
         "DATABASE_APP_URL": servers.app_url(name), "REDIS_URL": servers.redis_url, "SALES_DEMO": "no",
