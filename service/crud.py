@@ -19,7 +19,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from service import idempotency, ledger, query, single
 from service.access import Actor, guard, hidden, require
 from service.db import Database, Params, Tx
-from service.errors import BadRequest, Forbidden, Invalid, NotFound
+from service.errors import BadRequest, Conflict, Forbidden, Invalid, NotFound, Problem
 from service.ids import new_id
 from service.query import Source, sql_type
 from service.wire import answer, body, check_version, etag, expected_version, header
@@ -112,21 +112,31 @@ def _refuse_hidden(resource: Resource, actor: Actor, values: Row) -> None:
             raise Invalid.at(f"/{name}", "Object contains unknown field")
 
 
-async def _check_references(run: Tx | Database, resource: Resource, actor: Actor, values: Row) -> None:
-    """Each record that `values` points at must exist for this actor; all are asked in one statement."""
-    wanted = [(name, table, values[name]) for name, table in resource.references.items() if values.get(name)]
-    if resource.nested and resource.nested in values:
-        wanted = [item for item in wanted if item[0] != resource.nested]
-    wanted = [item for item in wanted if item[2] != actor.id]  # who asks is there
-    if not wanted:
-        return
-    params = Params()
-    tests = [
+def _references(resource: Resource, actor: Actor, values: Row) -> list[tuple[str, str, UUID]]:
+    """(column, table, id) of what `values` points at; the URL's parent and who asks are known to be there."""
+    return [
+        (name, table, values[name])
+        for name, table in resource.references.items()
+        if values.get(name) and values[name] != actor.id and name != resource.nested
+    ]
+
+
+def _tests(actor: Actor, wanted: list[tuple[str, str, UUID]], params: Params) -> list[str]:
+    """For each reference, whether its record exists for this actor."""
+    return [
         f"EXISTS (SELECT 1 FROM {table} r WHERE r.id = {params.add(value)} AND r.deleted_at IS NULL"
         f" AND {guard(actor, table, 'r', params)})"
         for _, table, value in wanted
     ]
-    found = await run.fetchrow("SELECT " + ", ".join(tests), *params)
+
+
+async def _check_references(run: Tx | Database, resource: Resource, actor: Actor, values: Row) -> None:
+    """Each record that `values` points at must exist for this actor; all are asked in one statement."""
+    wanted = _references(resource, actor, values)
+    if not wanted:
+        return
+    params = Params()
+    found = await run.fetchrow("SELECT " + ", ".join(_tests(actor, wanted, params)), *params)
     errors = [
         {"pointer": f"/{name}", "detail": "there is no such record"}
         for (name, _, _), exists in zip(wanted, found, strict=True)
@@ -136,16 +146,21 @@ async def _check_references(run: Tx | Database, resource: Resource, actor: Actor
         raise Invalid(f"{errors[0]['pointer']}: there is no such record", errors=errors)
 
 
-async def new_row(run: Tx | Database, resource: Resource, actor: Actor, draft: Row) -> Row:
-    """The row of a draft: defaults, references and the pure rule applied; nothing is stored."""
+def _drafted(resource: Resource, actor: Actor, draft: Row) -> Row:
+    """The row of a draft: defaults and the pure rule applied."""
     _refuse_hidden(resource, actor, draft)
-    now = datetime.now(UTC)
     row: Row = {"id": new_id()} | draft
     if resource.defaults:
-        row |= resource.defaults(row, actor, now)
+        row |= resource.defaults(row, actor, datetime.now(UTC))
     row |= {"created_by_id": actor.id, "updated_by_id": actor.id}
     if resource.check:
         resource.check(row, None)
+    return row
+
+
+async def new_row(run: Tx | Database, resource: Resource, actor: Actor, draft: Row) -> Row:
+    """The row of a draft: defaults, references and the pure rule applied; nothing is stored."""
+    row = _drafted(resource, actor, draft)
     await _check_references(run, resource, actor, row)
     return row
 
@@ -277,11 +292,21 @@ async def _create_at_once(
 ) -> Response[bytes]:
     """Event, reactions, row, key and answer in one statement."""
     actor, database = _actor(request), _database(request)
-    row = await new_row(database, resource, actor, draft)
+    row = _drafted(resource, actor, draft)
     if resource.prepare:
-        await resource.prepare(database, actor, row, None)
-    headers = _created(request, resource, row["id"], 1)
-    text = await single.create(database, resource.source, resource.name, actor, row, key, headers)
+        try:
+            await resource.prepare(database, actor, row, None)
+        except Problem:
+            await _check_references(database, resource, actor, row)  # the cause, where one is missing
+            raise
+    wanted, headers = _references(resource, actor, row), _created(request, resource, row["id"], 1)
+    text = await single.create(
+        database, resource.source, resource.name, actor, row, key, headers,
+        lambda params: " AND ".join(_tests(actor, wanted, params)),
+    )  # fmt: skip
+    if text is None:
+        await _check_references(database, resource, actor, row)
+        raise Conflict("A record that this one points at has just come back: try again.")
     database.forget((resource.name,))
     await database.ring()
     return answer(text, 201, headers)

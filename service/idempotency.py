@@ -76,16 +76,16 @@ async def kept(run: Tx | Database, actor: Actor, key: Key) -> Response[bytes] | 
     return answer(row["body"], row["status"], row["headers"] | {"Idempotent-Replay": "true"})
 
 
-def cte(first: int, body_sql: str) -> str:
+def cte(first: int) -> str:
     """The key's row as one more CTE of a create's single statement, its `values` from `$first` on.
 
-    The database refuses a key that is in flight.
+    The body is the `doc` of the CTE `shown`: without it nothing is kept. The database refuses a key that is in flight.
     """
     kinds = ("uuid", "text", "text", "int", "jsonb")
     places = ", ".join(f"${first + index}::{kind}" for index, kind in enumerate(kinds))
     return (
         f", key AS (INSERT INTO idempotency (actor_id, key, fingerprint, status, headers, body)"
-        f" SELECT {places}, {body_sql} WHERE hold_key(${first + len(kinds)}::bigint))"
+        f" SELECT {places}, shown.doc FROM shown WHERE hold_key(${first + len(kinds)}::bigint))"
     )
 
 

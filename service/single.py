@@ -5,6 +5,7 @@ PostgreSQL prepares it once a connection. What a rule looks up it has looked up 
 where its version is still the one that the rules have judged.
 """
 
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
@@ -12,7 +13,7 @@ import sqlalchemy as sa
 
 from service import idempotency, ledger, query
 from service.access import Actor, hidden
-from service.db import Database
+from service.db import Database, Params
 from service.ids import new_id
 from service.query import Source, sql_type
 
@@ -23,13 +24,18 @@ MOST_TEXTS = 4_000
 
 async def create(
     database: Database, source: Source, name: str, actor: Actor, row: Row,
-    key: idempotency.Key | None, headers: dict[str, str],
-) -> str:  # fmt: skip
-    """Stores a new row and returns its document; with a `key` the answer is kept beside it."""
+    key: idempotency.Key | None, headers: dict[str, str], tests: Callable[[Params], str],
+) -> str | None:  # fmt: skip
+    """Stores a new row and returns its document; with a `key` the answer is kept beside it.
+
+    `tests` gives the condition under which the row may go in; None when it is not met, and then nothing is stored.
+    """
     event = ledger.event_parameters(actor, f"{name}.created", name, row["id"], new_id(), 1)
-    sql = _create_text(source, tuple(row), hidden(actor, source.table), key is not None)
     kept = idempotency.values(key, actor, headers) if key else ()
-    text: str = await database.fetchval(sql, *event.values(), *row.values(), *kept)
+    params = Params([*event.values(), *row.values(), *kept])
+    condition = tests(params)
+    sql = _create_text(source, tuple(row), hidden(actor, source.table), key is not None, condition)
+    text: str | None = await database.fetchval(sql, *params)
     return text
 
 
@@ -57,11 +63,15 @@ def insert_text(table: sa.Table, names: tuple[str, ...], first: int = 1, rows: s
 
 
 @lru_cache(MOST_TEXTS)
-def _create_text(source: Source, names: tuple[str, ...], without: frozenset[str], keyed: bool) -> str:
+def _create_text(
+    source: Source, names: tuple[str, ...], without: frozenset[str], keyed: bool, condition: str
+) -> str:
     insertion = insert_text(query.table_of(source.table), names, FIRST, "meant")
-    kept = idempotency.cte(FIRST + len(names), "(SELECT doc FROM shown)") if keyed else ""
+    gate = f"allowed AS MATERIALIZED (SELECT 1 WHERE {condition}), " if condition else ""
+    kept = idempotency.cte(FIRST + len(names)) if keyed else ""
     return (
-        f"WITH {ledger.event_cte()}, inserted AS ({insertion} RETURNING *),"
+        f"WITH {gate}{ledger.event_cte(1, 'allowed' if condition else '')},"
+        f" inserted AS ({insertion} RETURNING *),"
         f" shown AS (SELECT {_document(source, without)} AS doc FROM inserted t){kept} SELECT doc FROM shown"
     )
 
