@@ -166,9 +166,9 @@ async def test_sigterm_lets_requests_under_way_end(product: Product) -> None:
     served = [answer for answer in answers if isinstance(answer, httpx.Response)]
     refused = [answer for answer in answers if not isinstance(answer, httpx.Response)]
     assert {answer.status_code for answer in served} == {201}
-    assert all(isinstance(answer, httpx.ConnectError) for answer in refused), (
-        "a request was taken and dropped"
-    )
+    assert served, "nothing was under way"
+    # A connection whose request the server had not begun to read is closed; what was refused must not have happened.
+    assert all(isinstance(answer, httpx.TransportError) for answer in refused)
     assert sum(name.startswith("last ") for name in names) == len(served)
     product.process = product.start()
 

@@ -173,7 +173,9 @@ def test_after_kill_9_of_the_supervisor_the_next_start_succeeds(home: Path, up: 
 def test_ctrl_c_at_any_moment_leaves_nothing(home: Path, moment: float) -> None:
     starting = Up(home, free_port())
     time.sleep(moment)
-    assert starting.interrupt() in (0, 130, -signal.SIGINT)
+    status = starting.interrupt()
+    # In its first tenth of a second the interpreter is not up: it dies of the signal in its own way, with status 1.
+    assert status in (0, 130, -signal.SIGINT) or (moment < 0.1 and status == 1)
     assert of_home(home) == []
 
 
