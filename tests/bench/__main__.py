@@ -18,7 +18,7 @@ def main() -> int:
     parser.add_argument("parts", nargs="*", choices=[*PARTS, []], help="what to measure")
     parser.add_argument("--requests", type=int, default=requests.REQUESTS, help="requests a round")
     parser.add_argument(
-        "--home", type=Path, default=ROOT / ".sales-bench", help="home of the measured product"
+        "--home", type=Path, default=ROOT / ".sales" / "bench", help="home of the measured product"
     )
     parser.add_argument(
         "--idle", type=float, default=60, help="idle seconds before memory is measured (300 in full)"
