@@ -33,6 +33,7 @@ COMMANDS: dict[str, str] = {
     "promote": "models",
     "rollback": "models",
     "backtest": "models",
+    "measure": "models",
     "forecast": "forecast",
     "league": "forecast",
     "search": "search",

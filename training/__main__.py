@@ -54,7 +54,9 @@ async def learn_models(arguments: argparse.Namespace, settings: Settings) -> Non
             if model not in run.MODELS:
                 sys.exit(f"There is no model {model!r}; there are {', '.join(run.MODELS)}.")
             try:
-                for result in await (training.learn(model) if arguments.registers else training.judged(model)):
+                for result in await (
+                    training.learn(model) if arguments.registers else training.judged(model)
+                ):
                     say({"result": result})
             except Exception as error:  # one model's fault must not cost the others their versions
                 failed.append(f"{model}: {type(error).__name__}: {error}")
@@ -82,7 +84,7 @@ async def connected(settings: Settings) -> asyncpg.Connection:
     """A connection of the application's role, in which jsonb is Python's own."""
     if not settings.database_app_url:
         sys.exit("DATABASE_APP_URL is not set: `sales train` starts this with the home's own servers.")
-    connection = await asyncpg.connect(settings.database_app_url)
+    connection = await asyncpg.connect(settings.database_app_url, server_settings={"timezone": "UTC"})
     await connection.set_type_codec("jsonb", encoder=json.dumps, decoder=json.loads, schema="pg_catalog")
     return connection
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import click
 
+from service import trainer
 from service.access import SYSTEM
 from service.commands.common import json_option, show, with_database
 from service.commands.imports import progress
@@ -98,6 +99,25 @@ def backtest(name: str, as_json: bool) -> None:
     show({"models": results}, as_json, "\n\n".join(_judged(result) for result in results))
 
 
+@click.command(hidden=True)
+@click.argument("name", type=click.Choice(["company", "maven"]))
+@json_option
+def measure(name: str, as_json: bool) -> None:
+    """Measure the models on what was imported: the part of `make report` that runs inside its homes."""
+
+    async def work(database: Database, settings: Settings) -> list[dict[str, Any]]:
+        return [
+            line["row"] async for line in trainer.lines(settings, "training.measure", name) if "row" in line
+        ]
+
+    rows = with_database(work)
+    show(
+        {"rows": rows},
+        as_json,
+        "\n".join(f"{row['task']}: {row['method']}: {row['figure']} {row['value']:.4f}" for row in rows),
+    )
+
+
 def _instant(text: str | None) -> datetime | None:
     if text is None:
         return None
@@ -166,4 +186,4 @@ def _figure(of: dict[str, Any]) -> str:
     return f"{of['value']:.4f}{band} (n = {of.get('n', '?')})"
 
 
-commands: list[click.Command] = [train, models, promote, rollback, backtest]
+commands: list[click.Command] = [train, models, promote, rollback, backtest, measure]

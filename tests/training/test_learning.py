@@ -92,7 +92,10 @@ async def test_a_refused_version_needs_a_written_reason_and_a_pin_holds(database
     serving = (await champion.champion(database, "amount"))["version"]
     row = await champion.version_row(database, "amount", serving)
     version = await champion.next_version(database, "amount")
-    verdict = {"is_publishable": False, "gates": [{"name": "calibration", "passed": False, "words": "20 % inside"}]}
+    verdict = {
+        "is_publishable": False,
+        "gates": [{"name": "calibration", "passed": False, "words": "20 % inside"}],
+    }
     await champion.add(
         database, "amount", version, tier="gbm", feature_set=row["feature_set"], metrics={}, verdict=verdict,
         card=row["card"], folder=Path(row["artifact_path"]), sha256=row["sha256"], run_id=None,
@@ -102,7 +105,9 @@ async def test_a_refused_version_needs_a_written_reason_and_a_pin_holds(database
     refused = await client.post("/models/amount/promote", json=body, headers=headers)
     assert refused.status_code == 409
     assert "20 % inside" in refused.json()["detail"]
-    served = await client.post("/models/amount/promote", json=body | {"override": "tried by hand"}, headers=headers)
+    served = await client.post(
+        "/models/amount/promote", json=body | {"override": "tried by hand"}, headers=headers
+    )
     assert served.status_code == 200, served.text
     assert served.json()["previous_version"] == serving
     assert (await champion.champion(database, "amount"))["pinned"]
