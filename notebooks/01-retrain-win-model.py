@@ -18,8 +18,6 @@
 
 # %%
 import os
-from datetime import UTC, datetime
-from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
