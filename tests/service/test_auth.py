@@ -307,6 +307,7 @@ async def test_a_changed_role_holds_at_once(client: Client, people: People) -> N
     path = f"/users/{people.stranger.id}"
     assert (await client.get("/me", headers=people.stranger.headers)).json()["role"] == "rep"
     changed = await client.patch(path, json={"is_active": False}, headers=people.admin.headers)
+    assert changed.status_code == 200
     assert (await client.get("/me", headers=people.stranger.headers)).status_code == 401
     await client.patch(path, json={"is_active": True}, headers=people.admin.headers)
 
