@@ -7,6 +7,7 @@ beside what a sceptic with a spreadsheet would have said there. Intervals are re
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, wait
 from dataclasses import dataclass, field
+from functools import cache
 from multiprocessing import get_context
 from typing import Any
 
@@ -173,8 +174,13 @@ def side_by_side(
     """The results of `work(*task)` in the order of tasks; by processes where there are several cores."""
     if workers < 2 or len(tasks) < 2:
         return [_told(work(*task), tell, stage, i, len(tasks)) for i, task in enumerate(tasks)]
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        return _gathered(pool, work, tasks, tell, stage)
+    return _gathered(_pool(workers), work, tasks, tell, stage)
+
+
+@cache
+def _pool(workers: int) -> Executor:
+    """Processes that stay for the run: each takes seconds to start. They end with this one."""
+    return ProcessPoolExecutor(workers, mp_context=get_context("spawn"))
 
 
 def _gathered(
