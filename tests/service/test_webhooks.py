@@ -347,8 +347,11 @@ async def test_messages_of_a_record_keep_their_order(
         await client.patch(f"/accounts/{first['id']}", json=body, headers=people.rep.headers)
     receiver.answer = lambda headers, body: (500 if body["data"]["entity_id"] == first["id"] else 200, {})
     await worker.drain()
-    entities = [json.loads(body)["data"]["entity_id"] for _, body in receiver.got]
-    assert sorted(entities) == sorted([first["id"], second["id"]])  # later ones wait, other records do not
+    told = {
+        (data["entity_id"], data["entity_version"])
+        for data in (json.loads(b)["data"] for _, b in receiver.got)
+    }
+    assert told == {(first["id"], 1), (second["id"], 1)}  # later ones wait, other records do not
     receiver.answer = lambda headers, body: (200, {})
     await send_again_now(database, worker)
     versions = [
@@ -356,7 +359,8 @@ async def test_messages_of_a_record_keep_their_order(
         for _, body in receiver.got
         if json.loads(body)["data"]["entity_id"] == first["id"]
     ]
-    assert versions == [1, 1, 2, 3, 4]
+    assert versions[-4:] == [1, 2, 3, 4]  # the first may have been tried again before, the others not
+    assert set(versions[:-4]) == {1}
 
 
 async def test_a_replay_keeps_the_id(
