@@ -49,7 +49,7 @@ async def fresh(servers: Servers) -> AsyncIterator[Database]:
 def maven_files(shared_data: Path | None) -> Path:
     folder = shared_data / "maven_crm" if shared_data else None
     if folder is None or not folder.is_dir():
-        pytest.skip("the public data set is not beside this clone")
+        pytest.skip("the public data set is not beside this clone")  # it is never copied in
     return folder
 
 
