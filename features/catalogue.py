@@ -1,7 +1,9 @@
 """All entities, all features, and the sets that models learn from. The one list to look at."""
 
+from collections.abc import Mapping
+
 from features import accounts, leads, opportunities, pipeline, reps
-from features.spec import Entity, Feature, FeatureSet
+from features.spec import Entity, Feature, FeatureSet, definition
 
 ENTITIES: dict[str, Entity] = {
     entity.name: entity
@@ -45,6 +47,32 @@ SETS: dict[str, FeatureSet] = {
     )
 }
 """What the models `win` and `amount` look at (`deal_win`), and the model `lead` (`lead_convert`)."""
+
+
+FORMER: tuple[Feature, ...] = ()
+"""Definitions that have changed since, as they were: a model keeps serving on the ones that it learned on. One goes
+when no version that reads it may serve any more."""
+
+
+class Gone(LookupError):
+    """A definition that a model learned on is no longer there; says which."""
+
+
+def learned_on(name: str, definitions: Mapping[str, str]) -> FeatureSet:
+    """The set `name` with the definitions (feature → `definition`) that a model learned on: today's where they are the
+    same, else a former one. Features that the model does not read are today's. Raises `Gone`."""
+    whole = SETS[name]
+    if all(whole.definitions.get(one) == meant for one, meant in definitions.items()):
+        return whole
+    kept = {(f.name, definition(f, ENTITIES)): f for f in (*FORMER, *whole.features)}
+    gone = sorted(one for one, meant in definitions.items() if (one, meant) not in kept)
+    if gone:
+        raise Gone(
+            f"the definition of {', '.join(gone[:3])}{' and others' if len(gone) > 3 else ''} has changed"
+        )
+    read = {one: kept[one, meant] for one, meant in definitions.items()}
+    today = tuple(read.pop(f.name, f) for f in whole.features)
+    return FeatureSet(whole.name, whole.entity, (*today, *read.values()), whole.entities)
 
 
 def own_set(entity: str) -> FeatureSet:

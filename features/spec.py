@@ -7,7 +7,7 @@ import re
 import textwrap
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from types import CodeType
 from typing import Any
@@ -119,10 +119,15 @@ class FeatureSet:
         """Changes when a definition, a text of SQL or the shared arithmetic does; not when words do."""
         used = sorted({self.entity} | {feature.entity for feature in self.features})
         return _hash(
-            [_normal(inspect.getsource(facts_module))]
+            [_arithmetic()]
             + [self.entities[name].fingerprint for name in used]
             + [feature.code for feature in self.features]
         )
+
+    @cached_property
+    def definitions(self) -> Mapping[str, str]:
+        """Feature → what names its meaning: the shared arithmetic, its entity's SQL and its own code."""
+        return {f.name: definition(f, self.entities) for f in self.features}
 
     def __getitem__(self, name: str) -> Feature:
         return self._by_name[name]
@@ -180,6 +185,16 @@ def coded(
         columns[name] = codes[place.reshape(-1)] if len(found) else np.zeros(0)
         words[name] = tuple(str(word) for word in found[kept])
     return columns, words
+
+
+def definition(one: Feature, entities: Mapping[str, Entity]) -> str:
+    """Names the meaning of one feature, as a set's fingerprint names that of all."""
+    return _hash([_arithmetic(), entities[one.entity].fingerprint, one.code])[:16]
+
+
+@cache
+def _arithmetic() -> str:
+    return _normal(inspect.getsource(facts_module))
 
 
 def _hash(parts: list[str]) -> str:

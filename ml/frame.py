@@ -106,6 +106,13 @@ class Frame:
         return np.where(known, codes[np.where(known, values, 0).astype(np.int64)], np.nan)
 
 
+def times(rows: Floats, weights: Floats) -> Floats:
+    """`rows @ weights`, row by row in one order of adding: BLAS takes another for one row than for a thousand, and a
+    score of a batch must come out alone bit for bit."""
+    found: Floats = np.einsum("nk,k->n" if weights.ndim == 1 else "nk,kj->nj", rows, weights)
+    return found
+
+
 def stacked(frames: Sequence[Frame]) -> Frame:
     """Frames with the same columns below each other."""
     first = frames[0]

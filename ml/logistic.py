@@ -12,7 +12,7 @@ from typing import Any, Self
 import numpy as np
 
 from ml.estimator import Classifier, sigmoid
-from ml.frame import Bools, Floats, Frame
+from ml.frame import Bools, Floats, Frame, times
 
 RIDGE, PULL = 30.0, 1000.0
 """What serves unless the newest rows clearly ask for another: a column is then worth about a fifth in log odds."""
@@ -74,8 +74,7 @@ class Logistic(Classifier):
         """For the groups' own category the rows are unfolded once."""
         if column != self.by or len(self.groups_) < size:
             return super().margins(frame, column, size)
-        found: Floats = self._matrix(frame) @ self.groups_[:size].T
-        return found
+        return times(self._matrix(frame), self.groups_[:size].T)
 
     def terms(self, frame: Frame) -> tuple[Floats, Floats]:
         """The margin taken apart: (intercepts (n,), contributions (n, columns_)); their sum is the margin exactly."""
@@ -181,10 +180,10 @@ class Logistic(Classifier):
 
     def _own_margin(self, matrix: Floats, group: Floats, pooled: Floats, groups: Floats) -> Floats:
         """The margin with each group's own coefficients; the pooled ones where the group is unknown."""
-        total: Floats = matrix @ pooled
+        total = times(matrix, pooled)
         for code in np.unique(group[np.isfinite(group)]):
             if 0 <= code < len(groups):
-                total[group == code] = matrix[group == code] @ groups[int(code)]
+                total[group == code] = times(matrix[group == code], groups[int(code)])
         return total
 
 

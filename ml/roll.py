@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ml.frame import Floats, Ints
+from ml.frame import Floats, Ints, times
 
 
 @dataclass(frozen=True)
@@ -110,13 +110,12 @@ class _Start:
             leaving += np.einsum("nsd,nsd->ns", self.moved, self.chances_moved[0])
             lost = lost + np.einsum("nsd,nsd->n", self.moved, self.chances_moved[1])
             self._age(rest, leaving)
-        won: Floats = leaving @ odds.moves[:, -1]
-        return won, lost
+        return times(leaving, odds.moves[:, -1]), lost
 
     def _age(self, stay: Floats, leaving: Floats) -> None:
         kept = self.moved * stay
         self.moved = np.empty_like(kept)
-        self.moved[:, :, 0] = leaving @ self.odds.moves[:, :-1]
+        self.moved[:, :, 0] = times(leaving, self.odds.moves[:, :-1])
         self.moved[:, :, 1:] = kept[:, :, :-1]
         self.moved[:, :, -1] += kept[:, :, -1]
 

@@ -32,8 +32,12 @@ class Manifest(msgspec.Struct, kw_only=True, frozen=True):
     feature_set: str
     """The set's name in `features.catalogue`."""
     fingerprint: str
-    """The set's fingerprint when the model learned; a model whose features have changed since does not serve."""
+    """The set's fingerprint when the model learned. A model serves while the definitions that it reads are there."""
     features: tuple[str, ...]
+    definitions: Mapping[str, str] = {}
+    """Feature → the definition that the model learned on (`features.spec.definition`)."""
+    categories: tuple[str, ...] = ()
+    """Those of `features` that are words."""
     training_as_of: datetime
     created_at: datetime
     metrics: Mapping[str, Any] = {}

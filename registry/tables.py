@@ -49,3 +49,41 @@ champions = sa.Table(
     sa.Column("reason", sa.Text, nullable=False, server_default=""),
 )
 """Which version serves. `previous_version` is what `rollback` returns to."""
+
+aliases = sa.Table(
+    "aliases",
+    metadata,
+    sa.Column("model", sa.Text, primary_key=True),
+    sa.Column("alias", sa.Text, primary_key=True),
+    sa.Column("version", sa.Integer, nullable=False),
+    sa.Column("set_at", INSTANT, nullable=False, server_default=sa.func.now()),
+    sa.Column("set_by", sa.Text, nullable=False, server_default="system"),
+    sa.Column("reason", sa.Text, nullable=False, server_default=""),
+    sa.CheckConstraint("alias IN ('challenger', 'shadow')", name="alias"),
+)
+"""Versions by another name than champion: the `challenger` scores silently and may take the champion's place, the
+`shadow` scores silently and may not."""
+
+shadows = sa.Table(
+    "shadows",
+    metadata,
+    sa.Column("score_id", sa.Uuid, primary_key=True),
+    sa.Column("version", sa.Integer, primary_key=True),
+    sa.Column("model", sa.Text, nullable=False),
+    sa.Column("entity_id", sa.Uuid, nullable=False),
+    sa.Column("as_of", INSTANT, nullable=False),
+    sa.Column("chances", JSONB, nullable=False),
+    sa.Index("ix_shadows_model_version_as_of", "model", "version", "as_of"),
+)
+"""What a silent version said where the champion's score was stored: chances by horizon."""
+
+reports = sa.Table(
+    "reports",
+    metadata,
+    sa.Column("model", sa.Text, primary_key=True),
+    sa.Column("version", sa.Integer, primary_key=True),
+    sa.Column("day", sa.Date, primary_key=True),
+    sa.Column("report", JSONB, nullable=False),
+    sa.Column("created_at", INSTANT, nullable=False, server_default=sa.func.now()),
+)
+"""A day's look at what a version was served: drift of each feature, skew, calibration of what has matured."""

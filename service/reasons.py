@@ -348,6 +348,15 @@ SHOWS: dict[tuple[str, str], frozenset[tuple[str, str]]] = {
 """(entity type, reason) → the (resource, field) pairs that the reason tells something about."""
 
 
+def grouped(entity: str, by_name: Mapping[str, float]) -> dict[str, float]:
+    """The effects of features summed by reason: the whole attribution, of which a score tells the largest."""
+    return {
+        group.key: sum(by_name.get(name, 0.0) for name in group.features)
+        for group in GROUPS[entity]
+        if any(name in by_name for name in group.features)
+    }
+
+
 def told(
     entity: str, names: tuple[str, ...], effects: Array, row: Values, base: float, chance: float
 ) -> list[dict[str, Any]]:
@@ -355,9 +364,8 @@ def told(
 
     `effects` has one number for each of `names`, in chance.
     """
-    by_name = dict(zip(names, effects.tolist(), strict=True))
-    sums = [(sum(by_name.get(name, 0.0) for name in group.features), group) for group in GROUPS[entity]]
-    used = [(effect, group) for effect, group in sums if any(name in by_name for name in group.features)]
+    sums = grouped(entity, dict(zip(names, effects.tolist(), strict=True)))
+    used = [(sums[group.key], group) for group in GROUPS[entity] if group.key in sums]
     used.sort(key=lambda item: (-abs(item[0]), item[1].key))
     found = [_reason(group, round(effect, PLACES), row) for effect, group in used[:MOST]]
     rest = chance - base - sum(item["effect"] for item in found)

@@ -26,7 +26,7 @@ from service.access import SYSTEM
 from service.baselines import Said, SaidOfLeads
 from service.db import Database, Tx
 from service.ids import new_id
-from service.reasons import told
+from service.reasons import grouped, told
 from service.store import Instants, Store, links_of
 from service.voices import Voice, Voices
 
@@ -122,6 +122,7 @@ def deal_rows(
             | money[0]
             | {"trend": trend_of(win, float(before[i])), "base_value": float(said.base[i])}
             | {"reasons": told("opportunity", said.names, said.effects[i], vector, float(said.base[i]), win)}
+            | {"effects": _whole("opportunity", said.names, said.effects[i])}
             | {
                 "missing": _not_a_lead() | why | money[1],
                 "won_by_week": said.won[i].tolist(),
@@ -131,6 +132,10 @@ def deal_rows(
             | ({} if said.is_trained[i] or voice.version is None else voice.untrained(facts["stage"][i]))
         )
     return rows
+
+
+def _whole(entity: str, names: Sequence[str], effects: Array) -> Row:
+    return grouped(entity, dict(zip(names, effects.tolist(), strict=True)))
 
 
 def _not_a_lead() -> Row:
@@ -200,6 +205,7 @@ def lead_rows(
             | dict.fromkeys(ONLY_DEALS)
             | {"trend": trend_of(chance, float(before[i])), "base_value": float(said.base[i])}
             | {"reasons": told("lead", said.names, said.effects[i], vector, float(said.base[i]), chance)}
+            | {"effects": _whole("lead", said.names, said.effects[i])}
             | {
                 "missing": dict.fromkeys(ONLY_DEALS, "only deals have it"),
                 "won_by_week": [],
@@ -307,7 +313,7 @@ async def keep(database: Database, rows: Sequence[Row]) -> None:
 
 @cache
 def _current(columns: tuple[str, ...]) -> str:
-    shared = [name for name in columns if name not in ("id", "features")]
+    shared = [name for name in columns if name not in ("id", "features", "effects")]
     return _CURRENT.format(
         shared=", ".join(shared), updates=", ".join(f"{name} = excluded.{name}" for name in shared)
     )

@@ -91,7 +91,7 @@ def _answered(actor: Actor, row: Row, currency: str) -> Row:
     kept = {
         name: value
         for name, value in row.items()
-        if name not in ("features", "won_by_week", "known_at", "id")
+        if name not in ("features", "effects", "won_by_week", "known_at", "id")
     }
     entity_id = kept.pop("opportunity_id") or kept.get("lead_id")
     kept.pop("lead_id")

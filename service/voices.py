@@ -1,7 +1,7 @@
 """Who speaks: the champion of each model, kept loaded while it serves; the baseline where none may.
 
-A champion whose features have changed their meaning since it learned does not speak: its fingerprint says so, and the
-answer names the reason beside the gate.
+A champion speaks by the definitions of features that it learned on, as long as they are kept (`catalogue.FORMER`). Where
+one is gone it does not speak, and the answer names the reason beside the gate.
 """
 
 import asyncio
@@ -16,12 +16,12 @@ import asyncpg
 import numpy as np
 import structlog
 
-from features.catalogue import SETS
+from features.catalogue import SETS, Gone, learned_on
 from features.facts import DAY, Array, Facts
 from features.spec import FeatureSet
 from ml.frame import Frame
 from registry import champion
-from registry.bundle import Bundle, Refused
+from registry.bundle import Bundle, Refused, read
 from service.baselines import HORIZONS, WEEKS, DealBaseline, LeadBaseline, Said, SaidOfLeads, frame_of
 from service.db import Database
 from service.settings import Settings
@@ -30,6 +30,8 @@ log = structlog.get_logger()
 
 KEEP_SECONDS = 600.0
 """How long a baseline and the counts of the gate are kept."""
+KEPT_VERSIONS = 12
+"""Versions whose files stay in memory, of all models together."""
 REQUIRED = {"closed_won": 100, "closed_lost": 100, "months_of_history": 6, "stage_history_share": 0.5}
 """What a trained deal model needs before it is worth asking."""
 REQUIRED_LEADS = {"converted": 100, "not_converted": 100, "months_of_history": 6}
@@ -192,8 +194,7 @@ class Voices:
     def __init__(self, database: Database, folder: Path) -> None:
         self.database = database
         self.folder = folder
-        self._bundles: dict[str, Bundle | str | None] = {}
-        self._versions: dict[str, int | None] = {}
+        self._bundles: dict[tuple[str, int], Bundle | str] = {}
         self._kept: dict[str, tuple[float, datetime, Any]] = {}
         self._making: dict[str, asyncio.Task[None]] = {}
         database.closing.append(self.close)
@@ -204,10 +205,13 @@ class Voices:
         wanted = SETS[feature_set]
         gate = await self._gate(model, as_of)
         baseline = await self._baseline(model, as_of)
-        if isinstance(bundle, Bundle) and bundle.manifest.fingerprint != wanted.fingerprint:
-            bundle = f"version {bundle.manifest.version} learned on features that have changed since; train it anew"
+        if isinstance(bundle, Bundle):
+            try:
+                wanted = set_of(bundle)
+            except Gone as error:
+                bundle = f"version {bundle.manifest.version} learned on features that have changed since: {error}; train it anew"
         amount = await self.bundle("amount") if model == "win" else None
-        if not isinstance(amount, Bundle) or amount.manifest.fingerprint != wanted.fingerprint:
+        if not isinstance(amount, Bundle) or not reads(amount, wanted):
             amount = None
         if isinstance(bundle, Bundle):
             said = bundle.manifest
@@ -223,15 +227,23 @@ class Voices:
     async def bundle(self, model: str) -> Bundle | str | None:
         """The champion's files; None where there is no champion, or the reason why it may not speak."""
         row = await champion.champion(self.database, model)
-        version = row["version"] if row else None
-        if model not in self._versions or self._versions[model] != version:
+        return await self.version(model, row["version"]) if row else None
+
+    async def version(self, model: str, version: int) -> Bundle | str:
+        """A version's files, or the reason why they are refused. The few asked for last are kept, so that the champion
+        before is there at once when it is rolled back to."""
+        found = self._bundles.pop((model, version), None)
+        if found is None:
             try:
-                self._bundles[model] = await champion.load(self.database, self.folder, model)
-            except Refused as error:
-                log.error("champion refused", model=model, reason=str(error))
-                self._bundles[model] = str(error)
-            self._versions[model] = version
-        return self._bundles[model]
+                row = await champion.version_row(self.database, model, version)
+                found = read(self.folder, model, version, row["sha256"])
+            except (Refused, champion.Unknown) as error:
+                log.error("version refused", model=model, version=version, reason=str(error))
+                found = str(error)
+        self._bundles[model, version] = found
+        while len(self._bundles) > KEPT_VERSIONS:
+            del self._bundles[next(iter(self._bundles))]
+        return found
 
     async def forget(self) -> None:
         """After an import: what was learned on the fly is learned anew."""
@@ -275,6 +287,24 @@ class Voices:
         for task in list(self._making.values()):
             task.cancel()
             await asyncio.wait([task])
+
+
+def set_of(bundle: Bundle) -> FeatureSet:
+    """The features by the definitions that a version learned on. Raises `Gone`."""
+    manifest = bundle.manifest
+    if manifest.fingerprint == SETS[manifest.feature_set].fingerprint:
+        return SETS[manifest.feature_set]
+    if not manifest.definitions:
+        raise Gone("it does not say by which definitions it learned")
+    return learned_on(manifest.feature_set, manifest.definitions)
+
+
+def reads(bundle: Bundle, wanted: FeatureSet) -> bool:
+    """Whether the columns of a set are what a version learned on."""
+    manifest = bundle.manifest
+    if not manifest.definitions:
+        return manifest.fingerprint == wanted.fingerprint
+    return all(wanted.definitions.get(name) == meant for name, meant in manifest.definitions.items())
 
 
 def _why(gate: Mapping[str, Any]) -> str:

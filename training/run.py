@@ -147,6 +147,8 @@ def manifest_of(one: Trained, version: int) -> Manifest:
     return Manifest(
         model=one.model, version=version, tier=one.tier, feature_set=one.feature_set.name,
         fingerprint=one.feature_set.fingerprint, features=tuple(one.features), training_as_of=one.as_of,
+        definitions={name: one.feature_set.definitions[name] for name in one.features},
+        categories=tuple(name for name in one.feature_set.categories if name in one.features),
         created_at=datetime.now(UTC), metrics=one.metrics, calibration=one.calibration, gate=one.evidence.document(),
         background=one.background, code_version=code_version(), data_sha256=one.data_sha256,
     )  # fmt: skip

@@ -75,6 +75,7 @@ scores = sa.Table(
     sa.Column("id", sa.Uuid, primary_key=True),
     *_columns(),
     sa.Column("features", JSONB, nullable=False),
+    sa.Column("effects", JSONB, nullable=False, server_default=sa.text("'{}'")),
     sa.Index(
         "ix_scores_opportunity_id",
         "opportunity_id",
@@ -86,8 +87,9 @@ scores = sa.Table(
     info={"guarded": True},
 )
 """Every score ever made, never changed. `features` is the vector that the model read (name → value): with the model's
-version it replays the score. `missing` says for each null field why it is null. `won_by_week[k]` is the chance to be
-won within k weeks of `as_of` (PostgreSQL counts from 1). At or below `watermark` no older change was in flight."""
+version it replays the score. `effects` is the whole attribution by reason, `reasons` tells the largest. `missing` says
+for each null field why it is null. `won_by_week[k]` is the chance to be won within k weeks of `as_of` (PostgreSQL counts
+from 1). At or below `watermark` no older change was in flight."""
 
 current_scores = sa.Table(
     "current_scores",
@@ -190,7 +192,9 @@ class Suppose(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 
 STALE = timedelta(hours=36)
 SHOWN = tuple(
-    column.name for column in scores.columns if column.name not in ("features", "won_by_week", "known_at")
+    column.name
+    for column in scores.columns
+    if column.name not in ("features", "effects", "won_by_week", "known_at")
 )
 
 

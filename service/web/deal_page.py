@@ -10,10 +10,12 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath
 from litestar.response import Redirect
 
+from service import difference
 from service.access import may, require
 from service.crud import insert
 from service.domains import activities, recommendations
 from service.resembling import similar_deals
+from service.settings import Settings
 from service.web import board_page, charts, deal_reads, deal_words
 from service.web.frame import Visit, local
 from service.web.render import page
@@ -49,7 +51,7 @@ def _reasons(score: Row | None) -> Row:
     return {"reasons": rows, "bar_start": start, "bars": bars}
 
 
-def _score_view(deal: Row, score: Row | None, past: list[Row], visit: Visit) -> Row:
+def _score_view(deal: Row, score: Row | None, past: list[Row], parts: list[Row], visit: Visit) -> Row:
     """All that the page says of the chance."""
     view: Row = {"score": score, "spark": None, "points": [], "changed": "", "odds": [], "evidence": ""}
     view["no_score"] = (
@@ -64,14 +66,23 @@ def _score_view(deal: Row, score: Row | None, past: list[Row], visit: Visit) -> 
         | {
             "points": points,
             "spark": charts.spark(points),
-            "changed": deal_words.changed(score, past, visit.say),
+            "changed": deal_words.changed(score, past, parts, visit.say),
             "odds": deal_words.odds(score, visit.say),
             "evidence": deal_words.evidence(score, visit.say),
         }
     )
 
 
-async def _view(visit: Visit, deal: Row) -> Row:
+async def _parts(visit: Visit, settings: Settings, score: Row | None, past: list[Row]) -> list[Row]:
+    """The parts of what lies between the newest score and that of a week before."""
+    old = deal_words.before(past, score["scored_at"]) if score else None
+    if score is None or old is None:
+        return []
+    found = await difference.between(visit.database, settings, visit.actor, old["id"], score["score_id"])
+    return list(found["parts"])
+
+
+async def _view(visit: Visit, settings: Settings, deal: Row) -> Row:
     """Everything on the page, asked side by side."""
     deal_id = deal["id"]
     named = [*deal["competitor_ids"], *([deal["competitor_id"]] if deal["competitor_id"] else [])]
@@ -91,7 +102,8 @@ async def _view(visit: Visit, deal: Row) -> Row:
     names = {stage["key"]: stage["name"] for stage in path}
     moves = deal_words.changes(versions.result(), names, people.result(), visit.say)
     items, more = deal_words.timeline(acts.result(), notes.result(), moves, visit.say)
-    return _score_view(deal, score.result(), past.result(), visit) | {
+    parts = await _parts(visit, settings, score.result(), past.result())
+    return _score_view(deal, score.result(), past.result(), parts, visit) | {
         "deal": deal, "stages": path, "stage_now": next(each for each in path if each["key"] == deal["stage"]),
         "actions": actions.result() if deal["status"] == "open" else [], "timeline": items, "timeline_more": more,
         "timeline_first": TIMELINE_FIRST,
@@ -100,14 +112,18 @@ async def _view(visit: Visit, deal: Row) -> Row:
 
 
 @get("/deals/{deal_id:uuid}", opt={"optional": True}, media_type=MediaType.HTML)
-async def deal_page(visit: NamedDependency[Visit], deal_id: FromPath[UUID]) -> Response[Any]:
+async def deal_page(
+    visit: NamedDependency[Visit], settings: NamedDependency[Settings], deal_id: FromPath[UUID]
+) -> Response[Any]:
     """One deal: its chance and why, what to do next, what happened."""
-    return await _page(visit, deal_id)
+    return await _page(visit, settings, deal_id)
 
 
-async def _page(visit: Visit, deal_id: UUID, trouble: str = "", status: int = 200) -> Response[Any]:
+async def _page(
+    visit: Visit, settings: Settings, deal_id: UUID, trouble: str = "", status: int = 200
+) -> Response[Any]:
     deal = await deal_reads.deal(visit, deal_id)
-    values = await _view(visit, deal)
+    values = await _view(visit, settings, deal)
     visit.frame.path = f"/deals/{deal_id}"
     return page(
         "deal.html", visit.titled(deal["name"], "board"), visit.say, status=status, **values, trouble=trouble,
@@ -119,7 +135,9 @@ async def _page(visit: Visit, deal_id: UUID, trouble: str = "", status: int = 20
 
 
 @post("/deals/{deal_id:uuid}/activity", opt={"optional": True}, status_code=303)
-async def log_activity(request: Web, visit: NamedDependency[Visit], deal_id: FromPath[UUID]) -> Response[Any]:
+async def log_activity(
+    request: Web, visit: NamedDependency[Visit], settings: NamedDependency[Settings], deal_id: FromPath[UUID]
+) -> Response[Any]:
     """Writes down what has just happened."""
     form = {name: str(value) for name, value in (await request.form()).items()}
     require(visit.actor, "activities", "create")
@@ -130,7 +148,7 @@ async def log_activity(request: Web, visit: NamedDependency[Visit], deal_id: Fro
         "opportunity_id": deal_id, "account_id": deal["account_id"],
     }  # fmt: skip
     if draft["type"] not in LOGGED_TYPES or draft["direction"] not in get_args(activities.Direction):
-        return await _page(visit, deal_id, "Say what happened, and who began it.", 422)
+        return await _page(visit, settings, deal_id, "Say what happened, and who began it.", 422)
     async with visit.database.begin() as tx:
         await insert(tx, activities.resource, visit.actor, draft)
     return Redirect(f"/deals/{deal_id}", status_code=303)

@@ -65,7 +65,7 @@ async def past_scores(visit: Visit, deal_id: UUID) -> list[Row]:
     params = Params([deal_id])
     seen = visible(visit.actor, "scores", "s", params)
     rows = await visit.database.fetch(
-        "SELECT s.as_of, s.scored_at, s.win_probability, s.model_version, s.tier, s.reasons FROM scores s"
+        "SELECT s.id, s.as_of, s.scored_at, s.win_probability, s.model_version, s.tier, s.reasons FROM scores s"
         f" WHERE s.opportunity_id = $1 AND s.win_probability IS NOT NULL AND {seen}"
         f" ORDER BY s.scored_at DESC LIMIT {SCORES}",
         *params,

@@ -16,6 +16,8 @@ TIERS = {
     "logistic": "logistic regression",
     "gbm": "gradient boosting",
 }
+SHORT = {"model_changed": "another model speaks", "base_value": "all rates have moved"}
+"""Parts whose own words are long for a sentence."""
 TRENDS = {
     "improving": "By what was known 7 days before, its chance would have been lower.",
     "declining": "By what was known 7 days before, its chance would have been higher.",
@@ -39,21 +41,13 @@ def before(past: Sequence[Row], moment: datetime) -> Row | None:
     return past[0] if len(past) > 1 else None
 
 
-def _effects(row: Row) -> dict[str, float]:
-    return {reason["key"]: float(reason["effect"]) for reason in row["reasons"]}
-
-
-def _because(old: Row, new: Row, say: Words) -> list[str]:
-    """The three largest differences of effects, in the words of the newer score."""
-    was, now = _effects(old), _effects(new)
-    texts = {reason["key"]: reason["text"] for row in (old, new) for reason in row["reasons"]}
-    gone = {key: f"no longer: {_within(texts[key])}" for key in was if key not in now}
-    steps = {key: now.get(key, 0.0) - was.get(key, 0.0) for key in {*was, *now}}
-    largest = sorted(steps, key=lambda key: (-abs(steps[key]), key))[:3]
+def _because(parts: Sequence[Row], say: Words) -> list[str]:
+    """The three largest parts of the change, in the words of the newer score."""
+    largest = sorted(parts, key=lambda part: (-abs(part["effect"]), part["key"]))[:3]
     return [
-        f"{_within(gone.get(key, texts[key]))} ({say.points(steps[key])})"
-        for key in largest
-        if abs(steps[key]) >= LEAST_EFFECT
+        f"{_within(SHORT.get(part['key']) or part['text'])} ({say.points(part['effect'])})"
+        for part in largest
+        if abs(part["effect"]) >= LEAST_EFFECT
     ]
 
 
@@ -62,8 +56,8 @@ def _within(text: str) -> str:
     return text[0].lower() + text[1:] if text[1:2].islower() or text[1:2] == " " else text
 
 
-def changed(score: Row, past: Sequence[Row], say: Words) -> str:
-    """One sentence on how the chance moved since a week ago, and by what."""
+def changed(score: Row, past: Sequence[Row], parts: Sequence[Row], say: Words) -> str:
+    """One sentence on how the chance moved since a week ago, and by what: `parts` as `service.difference` has them."""
     old = before(past, score["scored_at"])
     if old is None:
         return f"The first score of this deal. {TRENDS.get(score['trend'], '')}".strip()
@@ -74,11 +68,7 @@ def changed(score: Row, past: Sequence[Row], say: Words) -> str:
         return f"Unchanged {span}."
     size = say.number(abs(step) * 100, 0 if abs(step) >= 0.0095 else 1)
     head = f"{'Up' if step > 0 else 'Down'} {size} {'point' if size == '1' else 'points'} {span}"
-    if (old["model_version"], old["tier"]) != (score["model_version"], score["tier"]):
-        return (
-            f"{head}. Another model speaks since then, so its reasons cannot be set against the earlier ones."
-        )
-    reasons = _because(old, score, say)
+    reasons = _because(parts, say)
     return f"{head}: {'; '.join(reasons)}." if reasons else f"{head}."
 
 

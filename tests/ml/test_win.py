@@ -174,3 +174,12 @@ def test_the_tiers_know_their_names():
 def test_outcome_codes_are_not_stages():
     assert WON < 0
     assert LOST < 0
+
+
+def test_a_chance_is_the_same_alone_and_in_company(model, panel):
+    """Bit for bit: a replay asks about one deal what scoring asked about hundreds."""
+    rows = panel.take(np.arange(0, 300))
+    whole = model.win_probability(rows.frame, rows.stage, rows.at)
+    for i in range(0, 300, 7):
+        one = panel.take(np.array([i]))
+        assert model.win_probability(one.frame, one.stage, one.at)[0] == whole[i]
