@@ -1,9 +1,9 @@
 """Change sets and their inverse: the one undo of the product, whatever made the change (an edit, a bulk job, an import).
 
 Every version in history names its change set. To undo one: a record that the set created is deleted; a record that it
-changed gets back the former values of just those fields. Later edits of other fields stay. Where one of those fields
-was changed since, nothing is undone, and the answer lists record, field and both values. All set-based: a set of
-100,000 records costs a few statements a table.
+changed gets back the former values of just those fields. Later edits of other fields stay; custom fields and external
+ids are fields of their own, by key. Where one of those fields was changed since, nothing is undone, and the answer
+lists record, field and both values. All set-based: a set of 100,000 records costs a few statements a table.
 """
 
 from typing import Any
@@ -11,14 +11,20 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
-from service import ledger
-from service.access import Actor
-from service.db import Database, Tx
-from service.errors import Conflict, NotFound
+from service import echo, ledger, staff
+from service.access import Actor, guard, hidden, may
+from service.db import Database, Params, Tx
+from service.errors import Conflict, Forbidden, NotFound
 from service.history import business_tables
+
+Row = dict[str, Any]
+Run = Database | Tx
 
 OWN = frozenset({"id", "version", "created_at", "updated_at", "created_by_id", "updated_by_id"})
 """Columns that describe the version, not the record."""
+
+KEYED = ("external_ids", "cf")
+"""Objects whose every key is a field of its own."""
 
 MOST_CONFLICTS = 20
 
@@ -28,23 +34,55 @@ pairs AS (
 )"""
 
 
-def _fields(table: sa.Table) -> list[str]:
+def fields_of(table: sa.Table) -> list[str]:
+    """The columns that say something of the record, `deleted_at` among them; computed ones follow by themselves."""
     return [c.name for c in table.columns if c.name not in OWN and c.computed is None]
 
 
+def _flat(alias: str) -> str:
+    """A row as one object in which each key of `KEYED` is a field: `cf.region`."""
+    keyed = " || ".join(
+        f"coalesce((SELECT jsonb_object_agg('{name}.' || key, value) FROM jsonb_each({alias}.{name})), '{{}}')"
+        for name in KEYED
+    )
+    listed = ", ".join(f"'{name}'" for name in KEYED)
+    return f"coalesce(to_jsonb({alias}) - ARRAY[{listed}], '{{}}') || {keyed}"
+
+
 def _conflicts_sql(table: sa.Table) -> str:
-    """Fields that the set changed and somebody changed again; for created records any later change of any field."""
-    names = ", ".join(f"('{name}')" for name in _fields(table))
+    """Fields that the set changed and somebody changed again; for created records any later change of any field.
+
+    What the set created and somebody has deleted since is gone already: no conflict.
+    """
+    silent = ", ".join(f"'{name}'" for name in sorted(OWN | _computed(table)))
     return f"""WITH {_TOUCHED.format(table=table.name)}
-    SELECT p.id, f.name AS field, to_jsonb(a) -> f.name AS made, to_jsonb(t) -> f.name AS now
+    SELECT p.id, k.name AS field, f.made -> k.name AS made, f.now -> k.name AS now
     FROM pairs p
     JOIN history.{table.name} a ON a.id = p.id AND a.version = p.last
     JOIN {table.name} t ON t.id = p.id AND t.version > p.last
     LEFT JOIN history.{table.name} b ON b.id = p.id AND b.version = p.first - 1
-    CROSS JOIN (VALUES {names}) AS f(name)
-    WHERE (b.id IS NULL OR to_jsonb(a) -> f.name IS DISTINCT FROM to_jsonb(b) -> f.name)
-      AND to_jsonb(t) -> f.name IS DISTINCT FROM to_jsonb(a) -> f.name
-    LIMIT {MOST_CONFLICTS} /* access:{table.name} */"""
+    CROSS JOIN LATERAL (SELECT {_flat("b")} AS before, {_flat("a")} AS made, {_flat("t")} AS now) f
+    CROSS JOIN LATERAL jsonb_object_keys(f.before || f.now || (f.made - {_keeping()})) AS k(name)
+    WHERE k.name NOT IN ({silent}) AND (b.id IS NOT NULL OR t.deleted_at IS NULL)
+      AND k.name <> ALL ({_keeping()})
+      AND (b.id IS NULL OR f.made -> k.name IS DISTINCT FROM f.before -> k.name)
+      AND f.now -> k.name IS DISTINCT FROM f.made -> k.name
+    ORDER BY p.id, k.name LIMIT {MOST_CONFLICTS} /* access:{table.name} */"""
+
+
+def _computed(table: sa.Table) -> set[str]:
+    return {column.name for column in table.columns if column.computed is not None}
+
+
+def _keeping() -> str:
+    return "ARRAY['event_id', 'change_id', 'known_from', 'known_to', 'recorded_at']"
+
+
+def _lock_sql(table: sa.Table) -> str:
+    """Nobody edits between the look for conflicts and the undo."""
+    return f"""WITH {_TOUCHED.format(table=table.name)}
+    SELECT count(*) FROM (SELECT t.id FROM {table.name} t WHERE t.id IN (SELECT id FROM pairs)
+    ORDER BY t.id FOR UPDATE OF t) held /* access:{table.name} */"""
 
 
 def _delete_sql(table: sa.Table) -> str:
@@ -54,11 +92,20 @@ def _delete_sql(table: sa.Table) -> str:
     FROM pairs p WHERE t.id = p.id AND p.first = 1 AND t.deleted_at IS NULL /* access:{table.name} */"""
 
 
-def _restore_sql(table: sa.Table) -> str:
-    sets = ", ".join(
-        f'"{name}" = CASE WHEN a."{name}" IS DISTINCT FROM b."{name}" THEN b."{name}" ELSE t."{name}" END'
-        for name in _fields(table)
+def _former(name: str) -> str:
+    """The former value where the set changed it, else the present one; of an object, key by key."""
+    if name not in KEYED:
+        return f'CASE WHEN a."{name}" IS DISTINCT FROM b."{name}" THEN b."{name}" ELSE t."{name}" END'
+    kept = f"CASE WHEN a.{name} -> k IS DISTINCT FROM b.{name} -> k THEN b.{name} -> k ELSE t.{name} -> k END"
+    return (
+        f"CASE WHEN a.{name} = b.{name} THEN t.{name} ELSE coalesce((SELECT jsonb_object_agg(k, v) FROM"
+        f" (SELECT k, {kept} AS v FROM jsonb_object_keys(a.{name} || b.{name} || t.{name}) AS keys(k)) each"
+        f" WHERE v IS NOT NULL), '{{}}') END"
     )
+
+
+def _restore_sql(table: sa.Table) -> str:
+    sets = ", ".join(f'"{name}" = {_former(name)}' for name in fields_of(table))
     return f"""WITH {_TOUCHED.format(table=table.name)}
     UPDATE {table.name} t SET {sets}, version = t.version + 1, updated_at = clock_timestamp(), updated_by_id = $2
     FROM pairs p
@@ -67,48 +114,85 @@ def _restore_sql(table: sa.Table) -> str:
     WHERE t.id = p.id /* access:{table.name} */"""
 
 
-async def _touched_tables(tx: Tx, change_id: UUID) -> list[sa.Table]:
+async def touched_tables(run: Run, change_id: UUID) -> list[sa.Table]:
+    """The tables of the records that the set wrote, parents first."""
     tables = business_tables()
     tests = ", ".join(  # whose change set it is has been asked before
         f"EXISTS (SELECT 1 FROM history.{table.name} WHERE change_id = $1 /* access:{table.name} */)"
         for table in tables
     )
-    found = await tx.fetchrow(f"SELECT {tests}", change_id)
+    found = await run.fetchrow(f"SELECT {tests}", change_id)
     return [table for table, touched in zip(tables, found, strict=True) if touched]
 
 
-async def _refuse_conflicts(tx: Tx, tables: list[sa.Table], change_id: UUID) -> None:
-    conflicts: list[dict[str, Any]] = []
+async def conflicts(run: Run, actor: Actor, tables: list[sa.Table], change_id: UUID) -> list[Row]:
+    """Up to `MOST_CONFLICTS` fields that stand in the way of an undo; values of hidden fields are left out."""
+    found: list[Row] = []
     for table in tables:
-        rows = await tx.fetch(_conflicts_sql(table), change_id)
-        conflicts += [
-            {
-                "resource": str(table.name),
-                "id": str(row["id"]),
-                "field": row["field"],
-                "made": row["made"],
-                "now": row["now"],
-            }
-            for row in rows
-        ]
-    if conflicts:
-        raise Conflict(
-            "Some of these fields were changed since; nothing was undone.",
-            conflicts=conflicts[:MOST_CONFLICTS],
+        unseen = hidden(actor, table.name)
+        for row in await run.fetch(_conflicts_sql(table), change_id):
+            values = {} if row["field"] in unseen else {"made": row["made"], "now": row["now"]}
+            found.append({"resource": str(table.name), "id": str(row["id"]), "field": row["field"]} | values)
+    return found[:MOST_CONFLICTS]
+
+
+async def unseen(run: Run, actor: Actor, tables: list[sa.Table], change_id: UUID) -> int:
+    """How many of the set's records the actor does not see by now."""
+    if actor.sees_all:
+        return 0
+    total = 0
+    for table in tables:
+        params = Params([change_id])
+        seen = guard(actor, table.name, "t", params)
+        total += await run.fetchval(
+            f"WITH {_TOUCHED.format(table=table.name)} SELECT count(*) FROM pairs p WHERE NOT EXISTS"
+            f" (SELECT 1 FROM {table.name} t WHERE t.id = p.id AND {seen}) /* access:{table.name} */",
+            *params,
         )
+    return total
 
 
-async def undo(database: Database, actor: Actor, change_id: UUID) -> dict[str, Any]:
+async def undone_by(run: Run, change_id: UUID) -> UUID | None:
+    """The undo that is in force: None too when the last undo of the set was itself undone."""
+    last: UUID | None = await run.fetchval(
+        "SELECT change_id FROM ledger.events WHERE entity_type = 'change' AND entity_id = $1 AND kind = 'change.undone'"
+        " ORDER BY position DESC LIMIT 1",
+        change_id,
+    )
+    return last if last is None or await undone_by(run, last) is None else None
+
+
+async def refusal(run: Run, actor: Actor, tables: list[sa.Table], change_id: UUID) -> Exception | None:
+    """Why this actor cannot undo the set, whatever was changed since; None when they can."""
+    if undone := await undone_by(run, change_id):
+        return Conflict("This change set is undone already.", undone_by=str(undone))
+    for table in tables:
+        if not may(actor, table.name, "update"):
+            return Forbidden(f"The role {actor.role} may not update {table.name}.")
+    if await unseen(run, actor, tables, change_id):
+        return Forbidden("Some of these records are not yours to see any more: ask operations for the undo.")
+    return await staff.refusal(run, actor, change_id) if "users" in {t.name for t in tables} else None
+
+
+async def undo(database: Database, actor: Actor, change_id: UUID) -> Row:
     """Undoes a whole change set; the undo is a change set too (`change_id` in the answer) and can be undone."""
     async with database.begin() as tx:
-        tables = await _touched_tables(tx, change_id)
+        tables = await touched_tables(tx, change_id)
         if not tables:
             raise NotFound("There is no such change set.")
-        await _refuse_conflicts(tx, tables, change_id)
+        for table in tables:
+            await tx.execute(_lock_sql(table), change_id)
+        if refused := await refusal(tx, actor, tables, change_id):
+            raise refused
+        if found := await conflicts(tx, actor, tables, change_id):
+            raise Conflict("Some of these fields were changed since; nothing was undone.", conflicts=found)
         await ledger.record(tx, actor, "change.undone", "change", change_id, data={"undone": str(change_id)})
         counts: dict[str, int] = {}
         for table in reversed(tables):
             deleted = await tx.execute(_delete_sql(table), change_id, actor.id)
             restored = await tx.execute(_restore_sql(table), change_id, actor.id)
             counts[str(table.name)] = int(deleted.split()[-1]) + int(restored.split()[-1])
+        if "users" in counts:
+            await staff.settle(tx, actor)
+        await echo.tell(tx, actor, tables)
         return {"change_id": str(tx.change_id), "undone": str(change_id), "counts": counts}

@@ -1,12 +1,12 @@
-"""Resources, and the ordinary routes that each earns: list, one, create, put, patch, delete, restore.
+"""Resources, and the ordinary routes that each earns: list, one, create, put, patch, delete, restore, history, revert.
 
 `crud(resource)` returns plain Litestar handlers made in one closure; nothing is inherited and nothing registers itself.
 A create is one statement: event, reactions, row, idempotency key and the answer's JSON in a single trip.
 """
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
-from typing import Any
+from typing import Annotated, Any
 from uuid import UUID
 
 import msgspec
@@ -16,12 +16,14 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath
 from sqlalchemy.dialects.postgresql import JSONB
 
-from service import idempotency, ledger, query, single
-from service.access import Actor, guard, hidden, require
+from service import idempotency, ledger, past, query, single
+from service.access import Actor, guard, hidden, may, require
+from service.changes import fields_of
 from service.db import Database, Params, Tx
 from service.errors import BadRequest, Conflict, Forbidden, Invalid, NotFound, Problem
 from service.ids import new_id
 from service.query import Source, sql_type
+from service.shapes import Given, Name
 from service.wire import answer, body, check_version, etag, expected_version, header
 
 Row = dict[str, Any]
@@ -33,6 +35,13 @@ QUICK_TRIES = 3
 SYSTEM_FIELDS = frozenset(
     ["id", "version", "created_at", "updated_at", "deleted_at", "created_by_id", "updated_by_id"]
 )
+
+
+class Reversion(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """`fields` names those to take back; left out, all of them."""
+
+    version: Annotated[int, msgspec.Meta(ge=1, le=2_000_000_000)]
+    fields: Given[Annotated[list[Name], msgspec.Meta(min_length=1, max_length=200)]] = msgspec.UNSET
 
 
 class Resource(msgspec.Struct, kw_only=True, eq=False):
@@ -65,6 +74,10 @@ class Resource(msgspec.Struct, kw_only=True, eq=False):
     rereads: frozenset[str] = frozenset()
     """Columns by whose change a derived field changes too: the answer is then read after the write."""
     after: Callable[[Tx, Actor, Row, Row | None], Any] | None = None
+    timeline: type[msgspec.Struct] = past.Timeline
+    """The shape of `…/history`."""
+    beside: Callable[[Database, Actor, UUID], Awaitable[Row]] | None = None
+    """What `…/history` tells beside the changes, such as a deal's way through the stages."""
     source: Any = None
 
     def __post_init__(self) -> None:
@@ -365,8 +378,8 @@ async def _check_parent(request: Web, resource: Resource) -> dict[str, Any]:
 
 
 def crud(resource: Resource) -> list[HTTPRouteHandler]:
-    """The seven ordinary routes of a resource."""
-    return [*_readers(resource), *_writers(resource), *_removers(resource)]
+    """The nine ordinary routes of a resource."""
+    return [*_readers(resource), *_writers(resource), *_removers(resource), *_timely(resource)]
 
 
 def _path(resource: Resource) -> str:
@@ -497,6 +510,79 @@ def _removers(resource: Resource) -> list[HTTPRouteHandler]:
         return answer(text, headers={"ETag": etag(version)})
 
     return [gone, restore]
+
+
+def _timely(resource: Resource) -> list[HTTPRouteHandler]:
+    path, key = _path(resource), resource.key
+
+    @get(
+        path + "/{record_id:uuid}/history",
+        name=f"history {path}",
+        opt={"answer": resource.timeline, "query": ("limit", "cursor")},
+    )
+    async def history(request: Web, record_id: FromPath[UUID]) -> Response[bytes]:
+        """What each version changed, newest first; of a deleted record too."""
+        actor, database = _actor(request), _database(request)
+        require(actor, key, "read")
+        asked = query.parse(request.scope["query_string"])
+        if asked.filters or asked.sort or asked.fields or asked.expand or asked.text or asked.as_of:
+            raise BadRequest("History takes limit and cursor only.")
+        fixed = await _check_parent(request, resource)
+        found = await past.timeline(database, actor, key, record_id, asked.limit, asked.cursor, fixed)
+        more = await resource.beside(database, actor, record_id) if resource.beside else {}
+        return answer(found | more)
+
+    @post(
+        path + "/{record_id:uuid}/revert",
+        name=f"revert {path}",
+        status_code=200,
+        opt={"body": Reversion, "answer": resource.item, "statuses": (409, 412, 428)},
+    )
+    async def revert(request: Web, record_id: FromPath[UUID]) -> Response[bytes]:
+        """Gives a record the values of one of its versions again, as a new version."""
+        actor = _actor(request)
+        require(actor, key, "update")
+        expected = expected_version(request, required=True)
+        asked = await body(request, Reversion)
+        async with _database(request).begin() as tx:
+            old = await locked(tx, resource, actor, record_id, parent=_parent(request))
+            check_version(expected, old["version"])
+            values = await _former(tx, resource, actor, old, asked)
+            await update(tx, resource, actor, old, values, data={"reverted_to": asked.version})
+            text, version = await document(tx, resource, actor, record_id)
+        return answer(text, headers={"ETag": etag(version)})
+
+    return [history, revert]
+
+
+async def _former(tx: Tx, resource: Resource, actor: Actor, old: Row, asked: Reversion) -> Row:
+    """The values of the version that was asked for.
+
+    What only a verb changes (a stage, an owner) is taken back by who may undo; what follows from it comes with it, and
+    follows by the rules for all others.
+    """
+    row = await tx.fetchrow(
+        f"SELECT * FROM history.{resource.key} WHERE id = $1 AND version = $2 /* access:{resource.key} */",
+        old["id"],
+        asked.version,
+    )
+    if row is None:
+        raise Invalid.at("/version", "there is no such version")
+    given, patched = resource.draft.__struct_fields__, resource.patch.__struct_fields__
+    known = [
+        name
+        for name in fields_of(resource.table)
+        if name not in hidden(actor, resource.key) and name not in ("deleted_at", resource.nested)
+    ]
+    wanted = [name for name in known if name in given] if asked.fields is msgspec.UNSET else asked.fields
+    for index, name in enumerate(wanted):
+        if name not in known or name not in given:
+            raise Invalid.at(f"/fields/{index}", "there is no such field")
+    verbs = [name for name in wanted if name not in patched and row[name] != old[name]]
+    if verbs and not may(actor, "changes", "undo"):
+        raise Forbidden(f"Only a verb changes {', '.join(verbs)}: name the other fields in `fields`.")
+    derived = [name for name in known if name not in given] if verbs else []
+    return {name: row[name] for name in [*wanted, *derived]}
 
 
 async def remove(tx: Tx, resource: Resource, actor: Actor, old: Row, *, deleted: bool = True) -> Row:

@@ -4,7 +4,7 @@ History holds the facts (the versions of rows), the ledger the intent (who, by w
 set). What changed is read from history by the event's id, never stored again.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import cache
 from typing import Any
@@ -35,7 +35,8 @@ events = sa.Table(
     sa.Column("occurred_at", INSTANT, nullable=False),
     sa.Column("recorded_at", INSTANT, nullable=False, server_default=sa.text("clock_timestamp()")),
     sa.Index("ix_events_entity", "entity_type", "entity_id", "position"),
-    sa.Index("ix_events_change", "change_id"),
+    sa.Index("ix_events_set", "change_id", "id"),
+    sa.Index("ix_events_actor", "actor_id", "id"),
     sa.Index("ix_events_feed", "xid", "position"),
     schema="ledger",
 )
@@ -147,8 +148,8 @@ async def record(
 _RECORD_EACH = f"""
 WITH event AS (
     INSERT INTO ledger.events ({EVENT_COLUMNS})
-    SELECT e, $4::text, $5::text, n, NULL, $6::uuid, $7::text, $8::uuid, d::jsonb, clock_timestamp()
-    FROM unnest($1::uuid[], $2::uuid[], $3::text[]) AS x(e, n, d)
+    SELECT e, $4::text, $5::text, n, v, $6::uuid, $7::text, $8::uuid, d::jsonb, clock_timestamp()
+    FROM unnest($1::uuid[], $2::uuid[], $3::text[], $13::int[]) AS x(e, n, d, v)
 )
 INSERT INTO jobs (id, type, payload, event_id, actor_id, change_id)
 SELECT j, t, jsonb_build_object('entity_type', $5::text, 'entity_id', n), e, $6::uuid, $8::uuid
@@ -156,9 +157,18 @@ FROM unnest($9::uuid[], $10::text[], $11::uuid[], $12::uuid[]) AS r(j, t, e, n)"
 
 
 async def record_each(
-    tx: Tx, actor: Actor, kind: str, entity_type: str, items: Sequence[tuple[UUID, dict[str, Any]]]
+    tx: Tx,
+    actor: Actor,
+    kind: str,
+    entity_type: str,
+    items: Sequence[tuple[UUID, dict[str, Any]]],
+    versions: Mapping[UUID, int] | None = None,
 ) -> None:
-    """Events of one kind about many entities, in one statement; for what changes no business record, such as scores."""
+    """Events of one kind about many entities, in one statement.
+
+    For what changes no business record, such as scores; or, with `versions`, beside the one event that was meant by a
+    set-based write of these versions.
+    """
     if not items:
         return
     events = [new_id() for _ in items]
@@ -179,5 +189,6 @@ async def record_each(
         actor.door,
         tx.change_id,
         *([list(column) for column in zip(*rows, strict=True)] if rows else [[], [], [], []]),
+        [(versions or {}).get(entity) for entity, _ in items],
     )
     tx.after_commit.extend(types)

@@ -48,7 +48,7 @@ REACTIONS: dict[str, tuple[Reaction, ...]] = {
     "recommendation.created": (deliver,),
     "forecast.changed": (deliver,),
     "model.promoted": (deliver,),  # the promotion itself asks for scores, once for all models
-    "change.undone": (Reaction("score.all"), forecast, deliver),
+    "change.undone": (forecast, deliver),  # scores and search follow from each record's own event
     "*": (deliver,),
 }
 

@@ -17,6 +17,11 @@ def table_of(entity_type: str) -> str | None:
     return plural if table is not None and "deleted_at" in table.c else None
 
 
+def entity_of(table: str) -> str:
+    """The business noun of a table: `opportunities` → `opportunity`."""
+    return f"{table[:-3]}y" if table.endswith("ies") else table.removesuffix("s")
+
+
 async def records(
     run: Tx | Database, actor: Actor, entity_type: str, ids: list[UUID]
 ) -> dict[UUID, dict[str, Any]]:

@@ -70,11 +70,14 @@ WHERE xid < pg_snapshot_xmin(pg_current_snapshot()) AND (xid, position) > ($1::t
 ORDER BY xid, position LIMIT $5"""
 
 _VERSIONS = """
-SELECT h.event_id, to_jsonb(h) AS new, to_jsonb(p) AS old
-FROM history.{table} h
+SELECT e.id AS event_id, to_jsonb(h) AS new, to_jsonb(p) AS old
+FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::int[]) AS e(entity, id, change, version)
+JOIN history.{table} h ON h.id = e.entity AND (h.event_id = e.id OR h.change_id = e.change AND h.version = e.version
+    AND NOT EXISTS (SELECT 1 FROM ledger.events m WHERE m.id = h.event_id AND m.entity_id = h.id))
 LEFT JOIN LATERAL (SELECT * FROM history.{table} p WHERE p.id = h.id AND p.version = h.version - 1 LIMIT 1) p ON TRUE
-WHERE h.id = ANY($1::uuid[]) AND h.event_id = ANY($2::uuid[]) /* access:{table} */"""
-"""Asked for records only that `visible_rows` has let through."""
+/* access:{table} */"""
+"""Asked for records only that `visible_rows` has let through. A set-based write has one event that was meant, and one
+beside it for each record, which names its version."""
 
 
 def position(after: str | None) -> tuple[str, int]:
@@ -107,9 +110,8 @@ async def changes(database: Database, actor: Actor, rows: list[Any]) -> dict[UUI
         mine = [row for row in rows if row["entity_type"] == entity_type]
         if table is None:
             continue
-        versions = await database.fetch(
-            _VERSIONS.format(table=table), [row["entity_id"] for row in mine], [row["id"] for row in mine]
-        )
+        columns = [[row[name] for row in mine] for name in ("entity_id", "id", "change_id", "entity_version")]
+        versions = await database.fetch(_VERSIONS.format(table=table), *columns)
         unseen = hidden(actor, table)
         found |= {v["event_id"]: differences(v["old"], v["new"], unseen) for v in versions}
     return found

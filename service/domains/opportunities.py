@@ -7,12 +7,12 @@ from uuid import UUID
 
 import msgspec
 import sqlalchemy as sa
-from litestar import Request, Response, get, post
+from litestar import Request, Response, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath
 from msgspec import UNSET, Meta
 
-from service import calendar, history, ledger, money, moves
+from service import calendar, history, ledger, money, moves, past
 from service import columns as c
 from service.access import SYSTEM, Actor, require, visible
 from service.crud import Resource, Row, crud, document, locked, update
@@ -140,25 +140,6 @@ class StageMove(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     pipeline_id: Given[UUID] = UNSET
 
 
-class Change(msgspec.Struct, kw_only=True):
-    field: str
-    old: Any
-    new: Any
-
-
-class Version(msgspec.Struct, kw_only=True):
-    """What one change did, when it could be known and when it was recorded, by whom and by which door."""
-
-    version: int
-    known_from: datetime
-    recorded_at: datetime
-    kind: str | None
-    actor_id: UUID | None
-    door: str | None
-    change_id: UUID | None
-    changes: list[Change]
-
-
 class StageVisit(msgspec.Struct, kw_only=True):
     """`left_at` and `seconds` are null where the deal still stands."""
 
@@ -173,7 +154,7 @@ class StageVisit(msgspec.Struct, kw_only=True):
 class History(msgspec.Struct, kw_only=True):
     """Newest first."""
 
-    items: list[Version]
+    items: list[past.Version]
     stages: list[StageVisit]
     next: str | None
 
@@ -261,29 +242,12 @@ async def _refuse_amount(tx: Tx, new: Row) -> None:
         )
 
 
-_KEPT_ABOUT_IT = frozenset(
-    ("id version created_at updated_at created_by_id updated_by_id " + " ".join(history.KEEPING)).split()
-)
-
-
-def changes_between(before: Row | None, after: Row) -> list[Row]:
-    """Field by field, what a version changed."""
-    old = before or {}
-    return [
-        {"field": name, "old": old.get(name), "new": value}
-        for name, value in after.items()
-        if name not in _KEPT_ABOUT_IT and old.get(name) != value and (before or value not in (None, [], {}))
-    ]
-
-
-def story(versions: list[Any], order: dict[tuple[str, str], int]) -> Row:
-    """Versions (newest first, as `history.versions` gives them) as changes, and as visits to stages."""
-    items = [
-        {name: row[name] for name in ("known_from", "recorded_at", "kind", "actor_id", "door", "change_id")}
-        | {"version": row["row"]["version"], "changes": changes_between(before and before["row"], row["row"])}
-        for row, before in zip(versions, [*versions[1:], None], strict=True)
-    ]
-    return {"items": items, "stages": moves.visits(versions, order), "next": None}
+async def visits(database: Database, actor: Actor, record_id: UUID) -> Row:
+    """The way of a deal through the stages, beside its changes."""
+    rows = await database.fetch("SELECT pipeline_id, key, position FROM stages")
+    order = {(str(row["pipeline_id"]), row["key"]): row["position"] for row in rows}
+    versions = await history.versions(database, actor, "opportunities", record_id)
+    return {"stages": moves.visits(versions, order)}
 
 
 # Routes --------------------------------------------------------------------------------------------
@@ -322,6 +286,8 @@ resource = Resource(
     prepare=prepare,
     prepare_reads=True,
     rereads=frozenset({"close_date"}),
+    timeline=History,
+    beside=visits,
 )
 
 
@@ -379,16 +345,4 @@ async def change_stage(
     return answer(text, headers={"ETag": etag(version)})
 
 
-@get("/opportunities/{record_id:uuid}/history", opt={"answer": History})
-async def past(
-    database: NamedDependency[Database], actor: NamedDependency[Actor], record_id: FromPath[UUID]
-) -> Response[bytes]:
-    """All changes of a deal, and its way through the stages."""
-    require(actor, "opportunities", "read")
-    await document(database, resource, actor, record_id)
-    rows = await database.fetch("SELECT pipeline_id, key, position FROM stages")
-    order = {(str(row["pipeline_id"]), row["key"]): row["position"] for row in rows}
-    return answer(story(await history.versions(database, actor, "opportunities", record_id), order))
-
-
-routes = [*crud(resource), assign(resource), change_stage, past]
+routes = [*crud(resource), assign(resource), change_stage]
