@@ -25,7 +25,7 @@ from litestar.enums import ScopeType
 from litestar.middleware import ASGIMiddleware
 from litestar.types import ASGIApp, HTTPReceiveMessage, Receive, Scope, Send
 
-from service.access import Actor
+from service.access import NOTHING, Actor, Limits, Reach, array_text
 from service.db import Database, Tx
 from service.errors import Forbidden, TooLarge, Unauthorized
 from service.home import Home
@@ -41,7 +41,7 @@ CSRF_HEADER, CSRF_FIELD = b"x-csrf-token", "csrf_token"
 MOST_FORM_BYTES = 64 * 1024
 UNSAFE = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 WIDE_ROLES = frozenset({"ops", "admin", "data_scientist", "integration"})
-NEWS_OF_PEOPLE = ("/users", "/teams", "/roles", "/api-keys", "/undo", "/auth")
+NEWS_OF_PEOPLE = ("/users", "/teams", "/roles", "/shares", "/territor", "/api-keys", "/undo", "/auth")
 """After a change under one of these the kept actors are asked anew."""
 
 
@@ -140,10 +140,33 @@ reports AS (
     SELECT id FROM users WHERE manager_id = $1 OR team_id IN (SELECT id FROM managed)
     UNION
     SELECT u.id FROM users u JOIN reports r ON u.manager_id = r.id
+),
+people AS (
+    SELECT $1::uuid AS id UNION SELECT id FROM reports WHERE (SELECT role FROM users WHERE id = $1) = 'manager'
+),
+groups AS (
+    SELECT id FROM managed
+    UNION
+    SELECT u.team_id FROM users u WHERE u.id = $1 AND u.team_id IS NOT NULL
+    UNION
+    SELECT t.parent_id FROM teams t JOIN groups g ON t.id = g.id WHERE t.parent_id IS NOT NULL
+),
+places AS (
+    SELECT t.id FROM territories t JOIN territory_models m ON m.id = t.model_id AND m.status = 'active'
+    WHERE t.deleted_at IS NULL AND m.deleted_at IS NULL
+      AND (t.owner_id IN (SELECT id FROM people) OR t.member_ids && ARRAY(SELECT id FROM people))
+    UNION
+    SELECT t.id FROM territories t JOIN places p ON t.parent_id = p.id WHERE t.deleted_at IS NULL
 )
 SELECT u.id, u.role, u.email, u.name, u.team_id,
-    ARRAY(SELECT id FROM reports) AS owners, ARRAY(SELECT id FROM managed) AS teams
-FROM users u
+    ARRAY(SELECT id FROM reports) AS owners, ARRAY(SELECT id FROM managed) AS teams,
+    ARRAY(SELECT id FROM groups) AS groups, ARRAY(SELECT id FROM places) AS places,
+    ARRAY(SELECT s.resource || ' ' || s.record_id || ' ' || s.level FROM shares s WHERE s.deleted_at IS NULL
+        AND (s.expires_at IS NULL OR s.expires_at > now())
+        AND (s.user_id IN (SELECT id FROM people) OR s.team_id IN (SELECT id FROM groups))
+        /* access:shares */) AS shares,
+    r.name AS role_name, r.removed_permissions, r.hidden_fields, r.read_only_fields
+FROM users u LEFT JOIN roles r ON r.id = u.role_id AND r.deleted_at IS NULL
 WHERE u.id = $1 AND u.is_active AND u.deleted_at IS NULL
     AND ($2::uuid IS NULL OR EXISTS (
         SELECT 1 FROM sessions s WHERE s.id = $2 AND s.ended_at IS NULL AND s.expires_at > now()))"""
@@ -194,7 +217,45 @@ async def actor_of_user(
         teams=None if all_rows else tuple(teams),
         scopes=scopes,
         door="integration" if role == "integration" else door,
+        reach=NOTHING if all_rows else reach_of(row["shares"], row["places"]),
+        groups=tuple(row["groups"]),
+        limits=limits_of(row),
     )
+
+
+def reach_of(shares: list[str], places: list[UUID]) -> Reach:
+    """What shares (`accounts <id> write`) and territories open."""
+    if not shares and not places:
+        return NOTHING
+    ids: dict[str, set[UUID]] = {}
+    writable: dict[str, set[UUID]] = {}
+    for share in shares:
+        resource, record, level = share.split(" ")
+        ids.setdefault(resource, set()).add(UUID(record))
+        if level == "write":
+            writable.setdefault(resource, set()).add(UUID(record))
+    return Reach(
+        shared={name: array_text(sorted(found)) for name, found in ids.items()},
+        writable={name: array_text(sorted(found)) for name, found in writable.items()},
+        territories=array_text(sorted(places)) if places else "",
+    )
+
+
+def limits_of(row: Any) -> Limits | None:
+    """What a custom role takes away; None where there is none, or a built-in one."""
+    taken = (row["removed_permissions"], row["hidden_fields"], row["read_only_fields"])
+    if not any(taken):
+        return None
+    return Limits(row["role_name"], frozenset(taken[0]), by_table(taken[1]), by_table(taken[2]))
+
+
+def by_table(paths: list[str]) -> dict[str, frozenset[str]]:
+    """`accounts.phone` → the fields of each table."""
+    found: dict[str, set[str]] = {}
+    for path in paths:
+        table, _, field = path.partition(".")
+        found.setdefault(table, set()).add(field)
+    return {table: frozenset(fields) for table, fields in found.items()}
 
 
 class Gate:

@@ -16,12 +16,13 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath
 from sqlalchemy.dialects.postgresql import JSONB
 
-from service import idempotency, ledger, past, query, single
-from service.access import Actor, guard, hidden, may, require
+from service import idempotency, ledger, past, query, saved, single, validation
+from service.access import Actor, guard, hidden, may, read_only, require
 from service.changes import fields_of
 from service.db import Database, Params, Tx
-from service.errors import BadRequest, Conflict, Forbidden, Invalid, NotFound, Problem
+from service.errors import BadRequest, Conflict, Forbidden, Invalid, NotFound, Pointer, Problem
 from service.ids import new_id
+from service.levels import require_write
 from service.query import Source, sql_type
 from service.shapes import Given, Name
 from service.wire import answer, body, check_version, etag, expected_version, header
@@ -123,6 +124,12 @@ def _refuse_hidden(resource: Resource, actor: Actor, values: Row) -> None:
     for name in values:
         if name in hidden(actor, resource.key):
             raise Invalid.at(f"/{name}", "Object contains unknown field")
+        if name in read_only(actor, resource.key):
+            raise Forbidden(f"The field {name} is read only for your role.", errors=[_kept_from(name)])
+
+
+def _kept_from(name: str) -> Pointer:
+    return {"pointer": f"/{name}", "detail": "is read only for your role"}
 
 
 def _references(resource: Resource, actor: Actor, values: Row) -> list[tuple[str, str, UUID]]:
@@ -183,6 +190,7 @@ async def insert(tx: Tx, resource: Resource, actor: Actor, draft: Row) -> Row:
     row = await new_row(tx, resource, actor, draft)
     if resource.prepare:
         await resource.prepare(tx, actor, row, None)
+    await validation.judge(tx, resource.key, row)
     await ledger.record(tx, actor, f"{resource.name}.created", resource.name, row["id"], version=1)
     stored = dict(
         await tx.fetchrow(single.insert_text(resource.table, tuple(row)) + " RETURNING *", *row.values())
@@ -208,6 +216,7 @@ async def _judged(run: Tx | Database, resource: Resource, actor: Actor, old: Row
             for name, value in new.items()
             if value is not old.get(name) and value != old.get(name)
         }
+    await validation.judge(run, resource.key, new)
     return changes
 
 
@@ -283,6 +292,7 @@ async def _seen(
     )
     if row is None:
         raise NotFound(f"There is no such {resource.name.replace('_', ' ')}.")
+    await require_write(run, actor, resource.key, record_id)
     return dict(row)
 
 
@@ -312,6 +322,7 @@ async def _create_at_once(
         except Problem:
             await _check_references(database, resource, actor, row)  # the cause, where one is missing
             raise
+    await validation.judge(database, resource.key, row)
     wanted, headers = _references(resource, actor, row), _created(request, resource, row["id"], 1)
     text = await single.create(
         database, resource.source, resource.name, actor, row, key, headers,
@@ -374,6 +385,8 @@ async def _check_parent(request: Web, resource: Resource) -> dict[str, Any]:
         f"SELECT 1 FROM {table} r WHERE r.id = $1 AND r.deleted_at IS NULL AND {seen}", *params
     ):
         raise NotFound()
+    if parent is not None and request.method != "GET":
+        await require_write(_database(request), _actor(request), table, parent)
     return {resource.nested: parent}
 
 
@@ -393,16 +406,16 @@ def _readers(resource: Resource) -> list[HTTPRouteHandler]:
     async def many(request: Web) -> Response[bytes]:
         require(_actor(request), key, "read")
         fixed = await _check_parent(request, resource)
-        page = await query.run(
-            _database(request), source, _actor(request), query.parse(request.scope["query_string"]), fixed
-        )
+        asked = query.parse(request.scope["query_string"])
+        asked = await saved.applied(_database(request), _actor(request), key, asked)
+        page = await query.run(_database(request), source, _actor(request), asked, fixed)
         return answer(page.body)
 
     @get(path + "/{record_id:uuid}", name=f"one {path}", opt={"one": resource})
     async def one(request: Web, record_id: FromPath[UUID]) -> Response[bytes]:
         require(_actor(request), key, "read")
         asked = query.parse(request.scope["query_string"])
-        if asked.filters or asked.sort or asked.cursor or asked.text:
+        if asked.filters or asked.sort or asked.cursor or asked.text or asked.view:
             raise BadRequest("One record takes fields, expand and as_of only.")
         fixed = await _check_parent(request, resource)
         if fixed:

@@ -24,7 +24,7 @@ FOREVER = datetime(9999, 12, 31, tzinfo=UTC)
 MONEY = sa.Numeric(19, 4)
 INSTANT = sa.DateTime(timezone=True)
 REMEMBER_SECONDS = 2.0
-CATALOGUES = frozenset({"company", "pipeline", "stage", "change"})
+CATALOGUES = frozenset({"company", "pipeline", "stage", "validation_rule", "change"})
 """Entity types whose rows are remembered; `change` is an undo, which may touch any of them."""
 
 T = TypeVar("T")
@@ -131,6 +131,8 @@ class Tx:
         self.change_id = change_id or new_id()
         self.after_commit: list[str] = []
         """Job types to ring for once the transaction is in."""
+        self.memory: dict[str, Any] = {}
+        """Catalogues read once a transaction."""
         self.touched: set[str] = set()
         """Entity types that it records events of: what is remembered of them is forgotten once it is in."""
 

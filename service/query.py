@@ -30,7 +30,7 @@ from service.errors import BadRequest
 DEFAULT_LIMIT, MOST = 50, 200
 COUNT_CAP = 10_000
 OPERATORS = frozenset(["eq", "ne", "gt", "gte", "lt", "lte", "in", "nin", "contains", "starts", "is_null"])
-RESERVED = frozenset(["limit", "cursor", "sort", "fields", "expand", "count", "as_of", "q"])
+RESERVED = frozenset(["limit", "cursor", "sort", "fields", "expand", "count", "as_of", "q", "view"])
 MOST_VALUES = 500
 MOST_FILTERS = 30
 
@@ -63,6 +63,8 @@ class Request(msgspec.Struct, kw_only=True):
     count: bool = False
     as_of: datetime | None = None
     text: str | None = None
+    view: UUID | None = None
+    """A saved view, which `saved.applied` puts in."""
 
 
 class Page(msgspec.Struct):
@@ -212,6 +214,8 @@ def _reserved(request: Request, name: str, value: str) -> None:
                 request.count = _boolean(value)
             case "as_of":
                 request.as_of = instant(value)
+            case "view":
+                request.view = UUID(value)
             case _:
                 request.text = _text(value)[:200]
     except (ValueError, KeyError):

@@ -17,6 +17,8 @@ from service.domains import (
     playbooks,
     products,
     quotas,
+    roles,
+    shares,
     stakeholders,
     teams,
     territories,
@@ -47,5 +49,7 @@ RESOURCES: dict[str, Resource] = {
         quotas.resource,
         territories.models,
         territories.resource,
+        roles.resource,
+        shares.resource,
     )
 }

@@ -54,6 +54,7 @@ accounts = business_table(
     c.index("ix_accounts_owner_id", "owner_id"),
     c.index("ix_accounts_parent_id", "parent_id", where="parent_id IS NOT NULL"),
     c.index("ix_accounts_domain", "lower(domain)", where="domain IS NOT NULL"),
+    c.index("ix_accounts_territory_id", "territory_id", where="territory_id IS NOT NULL"),
     c.sorted_by("accounts", "name"),
     c.external("accounts"),
 )

@@ -89,6 +89,7 @@ opportunities = business_table(
     c.index("ix_opportunities_close_date", "close_date", where="status = 'open'"),
     c.index("ix_opportunities_closed_at", "closed_at", where="closed_at IS NOT NULL"),
     c.index("ix_opportunities_amount_home", "amount_home", "id"),
+    c.index("ix_opportunities_territory_id", "territory_id", where="territory_id IS NOT NULL"),
     c.sorted_by("opportunities", "name"),
     c.external("opportunities"),
 )

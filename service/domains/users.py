@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import date
+from itertools import pairwise
 from typing import Annotated, Literal
 from uuid import UUID
 
@@ -12,7 +13,7 @@ from service import columns as c
 from service.access import Actor
 from service.crud import Resource, Row, crud
 from service.db import Tx, business_table
-from service.errors import Forbidden, Pointer
+from service.errors import Forbidden, Invalid, Pointer
 from service.rules import fault, in_order, no_ring, not_itself, refuse, zone
 from service.shapes import Count, Draft, Email, Given, Line, Maybe, Name, Words, Zone, item_of, patch_of
 
@@ -26,6 +27,7 @@ users = business_table(
     c.text("name", required=True),
     c.text("title"),
     c.word("role", Role, required=True),
+    c.reference("role_id", "roles"),
     c.flag("is_active", default=True),
     c.reference("manager_id", "users"),
     c.reference("team_id", "teams"),
@@ -70,11 +72,15 @@ class WorkingHours(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, omi
 
 
 class UserDraft(Draft, kw_only=True):
-    """`start_date` and `end_date` bound a person's time here; quotas ramp from the first."""
+    """`start_date` and `end_date` bound a person's time here; quotas ramp from the first.
+
+    `role_id` is a custom role based on `role`: it takes something away.
+    """
 
     email: Email
     name: Name
     role: Role
+    role_id: Maybe[UUID] = UNSET
     title: Maybe[Line] = UNSET
     is_active: Given[bool] = UNSET
     manager_id: Maybe[UUID] = UNSET
@@ -96,14 +102,43 @@ User = item_of(users, UserDraft)
 
 
 def _absences(row: Row) -> Iterator[Pointer]:
-    for number, absence in enumerate(row.get("absences") or ()):
-        if absence["end_date"] < absence["start_date"]:
+    """Each ends after it begins, and no two share a day."""
+    absences = row.get("absences") or ()
+    for number, absence in enumerate(absences):
+        if str(absence["end_date"]) < str(absence["start_date"]):
             yield fault(f"absences/{number}/end_date", "must not be before start_date")
+    order = sorted(range(len(absences)), key=lambda number: str(absences[number]["start_date"]))
+    for earlier, later in pairwise(order):
+        if str(absences[later]["start_date"]) <= str(absences[earlier]["end_date"]):
+            yield fault(f"absences/{later}/start_date", f"overlaps with absence {earlier}")
+
+
+def _hours(row: Row) -> Iterator[Pointer]:
+    for day, hours in (row.get("working_hours") or {}).items():
+        if hours is not None and hours[6:] <= hours[:5]:
+            yield fault(f"working_hours/{day}", "must end after they begin")
 
 
 def check(new: Row, old: Row | None) -> None:
     """Days in order, a known time zone, and nobody is their own manager."""
-    refuse(in_order(new, "start_date", "end_date"), _absences(new), zone(new), not_itself(new, "manager_id"))
+    refuse(
+        in_order(new, "start_date", "end_date"),
+        _absences(new),
+        _hours(new),
+        zone(new),
+        not_itself(new, "manager_id"),
+    )
+
+
+async def _fitting(tx: Tx, new: Row) -> None:
+    """A custom role is based on the built-in one that the person has."""
+    if new.get("role_id") is None:
+        return
+    base = await tx.fetchval(
+        "SELECT base_role FROM roles WHERE id = $1 AND deleted_at IS NULL", new["role_id"]
+    )
+    if base is not None and base != new["role"]:
+        raise Invalid.at("/role_id", f"is based on the role {base}, not {new['role']}")
 
 
 async def prepare(tx: Tx, actor: Actor, new: Row, old: Row | None) -> None:
@@ -112,6 +147,7 @@ async def prepare(tx: Tx, actor: Actor, new: Row, old: Row | None) -> None:
     touched = old is None or any(new[name] != old[name] for name in ("role", "email", "is_active"))
     if "admin" in roles and touched and actor.role != "admin":
         raise Forbidden("Only an administrator may do this to an administrator.")
+    await _fitting(tx, new)
     if old and new["manager_id"] != old["manager_id"]:
         await no_ring(tx, "users", "manager_id", new)
 
@@ -125,7 +161,7 @@ resource = Resource(
     draft=UserDraft,
     patch=UserPatch,
     item=User,
-    references={"manager_id": "users", "team_id": "teams"},
+    references={"manager_id": "users", "team_id": "teams", "role_id": "roles"},
     text=("name", "email"),
     check=check,
     prepare=prepare,

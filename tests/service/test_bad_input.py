@@ -25,10 +25,14 @@ from service.domains import (
     playbooks,
     products,
     quotas,
+    roles,
+    shares,
     stakeholders,
     teams,
     territories,
     users,
+    validation_rules,
+    views,
 )
 from tests.conftest import People
 
@@ -37,7 +41,8 @@ pytestmark = pytest.mark.anyio
 RESOURCES: list[Resource] = [
     *(module.resource for module in (
         accounts, activities, battle_cards, competitors, contacts, exchange_rates, leads, lines, notes, opportunities,
-        periods, pipelines, playbooks, products, quotas, stakeholders, teams, territories, users,
+        periods, pipelines, playbooks, products, quotas, roles, shares, stakeholders, teams, territories, users,
+        validation_rules, views,
     )),
     pipelines.pipeline,
     territories.models,
@@ -90,11 +95,20 @@ async def world(client: httpx.AsyncClient, people: People) -> World:
         "playbook": {"name": "P"},
         "product": {"code": "Q", "name": "Q"},
         "quota": {"period_id": period, "user_id": str(people.rep.id), "amount": "1", "currency": "USD"},
+        "role": {"key": "new_role", "name": "R", "base_role": "rep"},
+        "share": {"resource": "opportunities", "record_id": deal, "user_id": str(people.rep.id)},
         "stage": stage | {"probability": 0.5, "forecast_category": "pipeline"},
         "stakeholder": {"contact_id": contact, "role": "champion"},
         "team": {"name": "T"},
         "territory": {"model_id": model, "name": "T"},
         "territory_model": {"name": "M"},
+        "validation_rule": {
+            "entity": "battle_cards",
+            "name": "N",
+            "message": "M",
+            "require": [{"field": "title", "op": "is_null", "value": False}],
+        },
+        "view": {"name": "V", "resource": "accounts"},
         "user": {"email": "new@test.example", "name": "N", "role": "rep"},
     }
     return World(bodies=bodies, deal=deal)
@@ -161,6 +175,8 @@ async def test_references_lead_somewhere(
         body = world.bodies[name] | {column: str(uuid4())}
         if name == "quota" and column in quotas.NODES:
             body = {key: value for key, value in body.items() if key not in quotas.NODES or key == column}
+        if name == "share":
+            body = {key: value for key, value in body.items() if key != "user_id" or column == "user_id"}
         asked = await _refused(client, people, database, resource, world.path(resource), body)
         assert asked == (422, [f"/{column}"]), column
 
