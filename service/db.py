@@ -167,6 +167,13 @@ class Tx:
             table, schema_name=schema, columns=list(columns), records=records
         )
 
+    @asynccontextmanager
+    async def savepoint(self) -> AsyncIterator[None]:
+        """A part that may fail alone: an error inside undoes the part and goes on outwards; the rest stands."""
+        connection = await self.connection()
+        async with connection.transaction():
+            yield
+
     async def finish(self, error: BaseException | None) -> None:
         """Commits, or rolls back when there was an error; then gives the connection back."""
         if self._connection is None:

@@ -40,6 +40,7 @@ jobs = sa.Table(
     sa.Column("errors", JSONB, nullable=False, server_default=sa.text("'[]'")),
     sa.Column("result", JSONB),
     sa.Column("result_url", sa.Text),
+    sa.Column("state", JSONB),
     sa.Column("created_at", INSTANT, nullable=False, server_default=sa.func.now()),
     sa.Column("started_at", INSTANT),
     sa.Column("finished_at", INSTANT),
@@ -171,7 +172,7 @@ async def finish(database: Database, done: list[Job], result: dict[str, Any] | N
         "WITH gone AS (DELETE FROM jobs WHERE id = ANY($1::uuid[]) AND event_id IS NOT NULL RETURNING id)"
         " UPDATE jobs SET status = 'done', finished_at = now(), lease_until = NULL, result = $2::jsonb,"
         " change_id = coalesce(($2::jsonb ->> 'change_id')::uuid, change_id)"
-        " WHERE id = ANY($1::uuid[]) AND event_id IS NULL",
+        " WHERE id = ANY($1::uuid[]) AND event_id IS NULL AND status = 'running'",
         [job.id for job in done],
         result,
     )
@@ -185,7 +186,7 @@ async def fail(database: Database, failed: list[Job], reason: str, *, final: boo
         " run_at = now() + make_interval(secs => least(600, power(3, attempts))),"
         " key = CASE WHEN attempts >= $3 OR $4 THEN key END,"
         " errors = errors || jsonb_build_array(jsonb_build_object('detail', $2::text, 'attempt', attempts))"
-        " WHERE id = ANY($1::uuid[])",
+        " WHERE id = ANY($1::uuid[]) AND status = 'running'",
         [job.id for job in failed],
         reason,
         ATTEMPTS,

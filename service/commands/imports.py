@@ -16,28 +16,24 @@ from service import changes
 from service.access import SYSTEM
 from service.commands.common import json_option, show, with_database
 from service.db import Database
-from service.domains import imports
 from service.domains.sessions import set_password
 from service.home import Home
+from service.importing import runs
+from service.integrations.files import rows
 from service.settings import ROOT, Refused, Settings
 
 SHOWN = 20
 """Errors that are printed; the job keeps the first thousand."""
 
 
-def progress(as_json: bool) -> Callable[[str, int, int], Awaitable[None]]:
-    """A bar on a terminal, plain lines elsewhere, nothing beside JSON."""
+def progress(as_json: bool) -> Callable[[str, int, int | None], Awaitable[None]]:
+    """Lines that grow on a terminal, plain ones elsewhere, nothing beside JSON."""
 
-    async def tell(what: str, done: int, total: int) -> None:
-        if as_json:
-            return
-        end = "\r" if sys.stderr.isatty() and done < total else "\n"
-        filled = int(24 * done / max(1, total))
-        click.echo(
-            f"  {what:32} {'█' * filled}{'·' * (24 - filled)} {done:>8,} of {total:,}{end}",
-            err=True,
-            nl=False,
-        )
+    async def tell(what: str, done: int, total: int | None) -> None:
+        if not as_json:
+            of = f" of {total:,}" if total else ""
+            end = "\r" if sys.stderr.isatty() and done != total else "\n"
+            click.echo(f"  {what:32} {done:>10,}{of}{end}", err=True, nl=False)
 
     return tell
 
@@ -52,7 +48,7 @@ def import_(path: Path, kind: str, dry_run: bool, strict: bool, as_json: bool) -
     """Import a folder of files, with its history, as one change set."""
 
     async def work(database: Database, _: Settings) -> dict[str, Any]:
-        return await imports.run(
+        return await runs.run(
             database, path, kind, dry_run=dry_run, strict=strict, progress=progress(as_json)
         )
 
@@ -97,8 +93,8 @@ def demo(deals: int, seed: int, until: str | None, as_json: bool) -> None:
         with tempfile.TemporaryDirectory(prefix="sales-demo-") as name:
             folder = Path(name)
             _simulate(folder, deals, seed, last, quiet=as_json)
-            result = await imports.run(database, folder, "demo", progress=progress(as_json))
-            result["sign_ins"] = await imports.sign_ins(database, folder, set_password)
+            result = await runs.run(database, folder, "demo", progress=progress(as_json))
+            result["sign_ins"] = await sign_ins(database, folder)
             keep_truth(folder / "truth", home / "truth")
         home.write("sign-ins.json", {"sign_ins": result["sign_ins"]})
         return result
@@ -119,6 +115,18 @@ def _simulate(folder: Path, deals: int, seed: int, last: date, *, quiet: bool) -
     )
     if done.returncode:
         raise Refused(f"The simulation ended with status {done.returncode}.")
+
+
+async def sign_ins(database: Database, folder: Path) -> list[dict[str, str]]:
+    """Gives the people of `signins.csv` their passwords; returns who may sign in, administrators first."""
+    found = []
+    for _, row in rows(folder, "signins", ("email", "password", "role")):
+        user_id = await database.fetchval("SELECT id FROM users WHERE lower(email) = lower($1)", row["email"])
+        if user_id is None:
+            raise Refused(f"signins.csv names {row['email']}, who is not among the users.")
+        await set_password(database, user_id, row["password"])
+        found.append({"email": row["email"], "password": row["password"], "role": row["role"]})
+    return sorted(found, key=lambda entry: entry["role"] != "admin")
 
 
 def keep_truth(source: Path, target: Path) -> None:

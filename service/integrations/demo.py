@@ -2,15 +2,16 @@
 
 import json
 import re
-from collections import defaultdict
 from collections.abc import Iterator
 from datetime import date, datetime
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any
 
-from service.importer import Fault, Record, Ref, Values, Version
-from service.integrations.files import Row, Wrong, instant, rows, stage_columns, wrong
+from service.importing.deals import entered
+from service.importing.records import Fault, Item, Record, Ref, Values, Version
+from service.importing.spool import Spool
+from service.integrations.files import Row, Wrong, instant, interleaved, require, rows, wrong
 
 SOURCE = "demo"
 
@@ -27,19 +28,41 @@ DOCUMENTS = frozenset({"criteria", "steps"})
 SKIPPED = frozenset({"id", "at", "seq"})
 
 
-def read(folder: Path, now: datetime, zone: str) -> tuple[list[Record], list[Fault]]:
-    """All records in an order in which references point backwards; the later versions of teams, leads and deals last."""
+FILES = (
+    "teams", "users", "competitors", "products", "stages", "accounts", "contacts", "opportunities", "opportunity_history",
+    "leads", "lead_history", "lines", "stakeholders", "activities", "notes", "battle_cards", "playbooks", "quotas",
+)  # fmt: skip
+
+
+def read(folder: Path, now: datetime, zone: str) -> Iterator[Item]:
+    """All records in an order in which references point backwards, and what is wrong."""
+    require(folder, *FILES)
     faults: list[Fault] = []
+    yield from interleaved(faults, _records(folder, now, zone, faults))
+
+
+def _records(folder: Path, now: datetime, zone: str, faults: list[Fault]) -> Iterator[Record]:
     pipelines, stages, by_key = _pipelines(folder, faults)
-    records = [
-        *_teams(folder, faults), *_simple(folder, "users", faults), *_simple(folder, "competitors", faults),
-        *_simple(folder, "products", faults), *pipelines, *stages, *_periods(folder), *_simple(folder, "accounts", faults, _account),
-        *_simple(folder, "contacts", faults), *_leads(folder, now, faults), *_deals(folder, by_key, now, zone, faults),
-        *_simple(folder, "lines", faults), *_simple(folder, "stakeholders", faults), *_simple(folder, "activities", faults, _activity),
-        *_simple(folder, "notes", faults, _note), *_simple(folder, "battle_cards", faults), *_simple(folder, "playbooks", faults, _playbook),
-        *_quotas(folder, faults),
-    ]  # fmt: skip
-    return records, faults
+    managers: list[Record] = []
+    yield from _teams(folder, managers, faults)
+    yield from _simple(folder, "users", faults)
+    yield from managers
+    yield from _simple(folder, "competitors", faults)
+    yield from _simple(folder, "products", faults)
+    yield from pipelines
+    yield from stages
+    yield from _periods(folder)
+    yield from _simple(folder, "accounts", faults, _account)
+    yield from _simple(folder, "contacts", faults)
+    yield from _deals(folder, by_key, now, zone, faults)
+    yield from _leads(folder, now, faults)
+    yield from _simple(folder, "lines", faults)
+    yield from _simple(folder, "stakeholders", faults)
+    yield from _simple(folder, "activities", faults, _activity)
+    yield from _simple(folder, "notes", faults, _note)
+    yield from _simple(folder, "battle_cards", faults)
+    yield from _simple(folder, "playbooks", faults, _playbook)
+    yield from _quotas(folder, faults)
 
 
 def values_of(row: Row) -> Values:
@@ -100,13 +123,14 @@ def _playbook(values: Values) -> None:
         values["pipeline_id"] = Ref("pipelines", "sales")
 
 
-def _teams(folder: Path, faults: list[Fault]) -> Iterator[Record]:
-    """A team's manager is a user whose team is a team: the manager comes with the second version."""
+def _teams(folder: Path, managers: list[Record], faults: list[Fault]) -> Iterator[Record]:
+    """A team's manager is a user whose team is a team: the manager is told behind the users."""
     for line, row in rows(folder, "teams", ("id", "name", "parent", "manager"), faults):
         values = values_of(row)
-        manager = values.pop("manager_id", None)
-        versions = [Version(values)] + ([Version({"manager_id": manager})] if manager else [])
-        yield Record("teams", row["id"], versions, "teams.csv", line)
+        if manager := values.pop("manager_id", None):
+            led = Version({"manager_id": manager})
+            managers.append(Record("teams", row["id"], [led], "teams.csv", line, continues=True))
+        yield Record("teams", row["id"], [Version(values)], "teams.csv", line)
 
 
 def _pipelines(
@@ -149,29 +173,32 @@ def _quotas(folder: Path, faults: list[Fault]) -> Iterator[Record]:
         )
 
 
-class Past(dict[str, list[tuple[int, Row]]]):
+class Past:
     """The rows of a history file by record, in order of (instant, sequence); `spoiled` records had a row that is none."""
 
     def __init__(self, folder: Path, name: str, key: str, faults: list[Fault]) -> None:
-        super().__init__()
-        self.name, self.spoiled = name, set[str]()
-        found: dict[str, list[tuple[Any, int, Row]]] = defaultdict(list)
-        for line, row in rows(folder, name, (key, "at", "seq"), faults):
-            try:
-                order = (instant(row["at"]) or _nothing("at"), _whole("seq", row["seq"]))
-            except Wrong as error:
-                faults.append(wrong(name, line, error.column, error.value, error.detail))
-                self.spoiled.add(row[key])
-            else:
-                found[row[key]].append((order, line, row))
-        for record, versions in found.items():
-            self[record] = [(line, row) for _, line, row in sorted(versions, key=lambda item: item[0])]
+        self.folder, self.name, self.key, self.faults = folder, name, key, faults
+        self.spoiled: set[str] = set()
+        self._spool = Spool(self._rows())
 
-    def refuse_strangers(self, key: str, known: set[str], faults: list[Fault]) -> None:
-        """Rows about records that their own file does not have."""
-        for record, versions in self.items():
-            if record not in known:
-                faults.append(wrong(self.name, versions[0][0], key, record, "there is no such record"))
+    def _rows(self) -> Iterator[tuple[str, int, int, int, Row]]:
+        for line, row in rows(self.folder, self.name, (self.key, "at", "seq"), self.faults):
+            try:
+                at, seq = instant(row["at"]) or _nothing("at"), _whole("seq", row["seq"])
+            except Wrong as error:
+                self.faults.append(wrong(self.name, line, error.column, error.value, error.detail))
+                self.spoiled.add(row[self.key])
+            else:
+                yield row[self.key], int(at.timestamp() * 1_000_000), seq, line, row
+
+    def of(self, record: str) -> list[tuple[int, Row]]:
+        return self._spool.of(record)
+
+    def close(self) -> None:
+        """Tells the rows about records that their own file does not have."""
+        for record, line in self._spool.strangers():
+            self.faults.append(wrong(self.name, line, self.key, record, "there is no such record"))
+        self._spool.close()
 
 
 def _nothing(column: str) -> datetime:
@@ -186,9 +213,9 @@ def _whole(column: str, cell: str) -> int:
 
 
 def _leads(folder: Path, now: datetime, faults: list[Fault]) -> Iterator[Record]:
-    past, known = Past(folder, "lead_history", "lead", faults), set[str]()
+    past = Past(folder, "lead_history", "lead", faults)
     for line, row in rows(folder, "leads", ("id", "at"), faults):
-        known.add(row["id"])
+        changes = past.of(row["id"])
         if row["id"] in past.spoiled:
             faults.append(wrong("leads", line, "id", row["id"], "has a broken line in lead_history.csv"))
             continue
@@ -197,14 +224,12 @@ def _leads(folder: Path, now: datetime, faults: list[Fault]) -> Iterator[Record]
         if country:
             first["address"] = {"country": country}
         try:
-            versions = [*_lead_versions(first, past.get(row["id"], []))] or [
-                Version(first, instant(row["at"]))
-            ]
+            versions = [*_lead_versions(first, changes)] or [Version(first, instant(row["at"]))]
         except Wrong as error:
             faults.append(wrong("leads", line, error.column, error.value, error.detail))
         else:
             yield Record("leads", row["id"], versions, "leads.csv", line)
-    past.refuse_strangers("lead", known, faults)
+    past.close()
 
 
 def _lead_versions(first: Values, changes: list[tuple[int, Row]]) -> Iterator[Version]:
@@ -223,22 +248,22 @@ def _lead_versions(first: Values, changes: list[tuple[int, Row]]) -> Iterator[Ve
 def _deals(
     folder: Path, stages: dict[str, dict[str, Any]], now: datetime, zone: str, faults: list[Fault]
 ) -> Iterator[Record]:
-    past, known = Past(folder, "opportunity_history", "opportunity", faults), set[str]()
+    past = Past(folder, "opportunity_history", "opportunity", faults)
     for line, row in rows(folder, "opportunities", ("id", "at", "name", "owner", "pipeline"), faults):
-        known.add(row["id"])
+        changes = past.of(row["id"])
         first = values_of(row)
         if "pipeline" in first:
             first["pipeline_id"] = Ref("pipelines", first.pop("pipeline"))
-        if row["id"] in past.spoiled or row["id"] not in past:
+        if row["id"] in past.spoiled or not changes:
             what = "a broken line" if row["id"] in past.spoiled else "no line"
             faults.append(
                 wrong("opportunities", line, "id", row["id"], f"has {what} in opportunity_history.csv")
             )
             continue
-        versions = _deal_versions(first, past[row["id"]], stages, now, zone, faults)
+        versions = _deal_versions(first, changes, stages, now, zone, faults)
         if versions:
             yield Record("opportunities", row["id"], versions, "opportunities.csv", line)
-    past.refuse_strangers("opportunity", known, faults)
+    past.close()
 
 
 def _deal_versions(
@@ -271,7 +296,7 @@ def _deal_version(change: Row, stages: dict[str, Any], before: str, now: datetim
     values = values_of({name: cell for name, cell in change.items() if name != "opportunity"})
     at = instant(change["at"])
     stage = stages[change["stage"]]
-    entered = stage_columns(stage, at, now, zone) if change["stage"] != before else {}
+    moved = entered(stage, at, now, zone) if change["stage"] != before else {}
     if "forecast_category" in values:
         chosen = values["forecast_category"] != stage["forecast_category"]
         values["forecast_category_source"] = "user" if chosen else "stage"
@@ -284,7 +309,7 @@ def _deal_version(change: Row, stages: dict[str, Any], before: str, now: datetim
         values["competitor_ids"] = [competitor]
     if "amount" in values:
         values["amount_home"] = _money(values["amount"])
-    return values | entered
+    return values | moved
 
 
 def _money(cell: str) -> Decimal:

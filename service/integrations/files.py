@@ -1,14 +1,14 @@
 """Reading the CSV files of an export: rows with their line, and what a deal's stage means for its other columns."""
 
 import csv
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from service.errors import Invalid
-from service.importer import Fault
+from service.importing.records import Fault, Item, Record
 
 MOST_CELL = 1_000_000
 """Characters of one cell; a longer one is not a cell but a broken quote."""
@@ -48,6 +48,26 @@ def rows(
                     faults.append(wrong(name, line, fault.column, fault.value, fault.detail))
     except FileNotFoundError:
         raise Invalid(f"{path.name} is missing in {folder}.") from None
+
+
+def interleaved(faults: list[Fault], records: Iterable[Record]) -> Iterator[Item]:
+    """The records, with what was found wrong on the way to each before it."""
+    for record in records:
+        yield from _drained(faults)
+        yield record
+    yield from _drained(faults)
+
+
+def _drained(faults: list[Fault]) -> list[Fault]:
+    found = faults[:]
+    faults.clear()
+    return found
+
+
+def require(folder: Path, *names: str) -> None:
+    """Raises `Invalid` for the first of the files that is missing or has no usable header: before anything is stored."""
+    for name in names:
+        next(rows(folder, name, (), []), None)
 
 
 def _header(file: str, reader: Any, required: tuple[str, ...]) -> list[str]:
@@ -114,17 +134,3 @@ def midnight(text: str, zone: str) -> datetime | None:
 
 def wrong(file: str, line: int, column: str, value: Any, detail: str, *, is_note: bool = False) -> Fault:
     return Fault(f"{file}.csv", line, column, str(value)[:200], detail, is_note)
-
-
-def stage_columns(stage: dict[str, Any], at: datetime | None, now: datetime, zone: str) -> dict[str, Any]:
-    """All that follows from a deal's entering a stage at an instant: what the stage verb would set."""
-    moment = at or now
-    closed = stage["status"] != "open"
-    return {
-        "stage": stage["key"],
-        "status": stage["status"],
-        "probability": float(stage["probability"]),
-        "stage_entered_at": moment,
-        "closed_at": moment if closed else None,
-        "closed_on": moment.astimezone(ZoneInfo(zone)).date() if closed else None,
-    }

@@ -9,13 +9,15 @@ import for open ones. A deal is created at its engage date, at list price; the c
 
 import re
 import unicodedata
+from collections.abc import Iterator
 from datetime import datetime
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any
 
-from service.importer import Fault, Record, Ref, Version
-from service.integrations.files import Row, midnight, rows, stage_columns, wrong
+from service.importing.deals import entered
+from service.importing.records import Fault, Item, Record, Ref, Version
+from service.integrations.files import Row, interleaved, midnight, require, rows, wrong
 
 SOURCE = "maven"
 PIPELINE = "maven"
@@ -47,29 +49,35 @@ COUNTRIES = {
 }
 
 
-def read(folder: Path, now: datetime, zone: str) -> tuple[list[Record], list[Fault]]:
+def read(folder: Path, now: datetime, zone: str) -> Iterator[Item]:
     """All records in an order in which references point backwards, and what was mended or is wrong."""
+    require(folder, "sales_teams", "products", "accounts", "sales_pipeline")
     faults: list[Fault] = []
-    teams, users = _people(folder, faults)
+    yield from interleaved(faults, _records(folder, now, zone, faults))
+
+
+def _records(folder: Path, now: datetime, zone: str, faults: list[Fault]) -> Iterator[Record]:
     prices: dict[str, Decimal] = {}
-    products = list(_products(folder, prices, faults))
-    accounts = list(_accounts(folder, faults))
+    yield from _people(folder, faults)
+    yield from _products(folder, prices, faults)
+    yield from _accounts(folder, faults)
+    yield from _pipeline()
     deals = list(_deals(folder, now, zone, prices, faults))
     lines = [record for record in (_line(deal, prices) for deal in deals) if record]
-    pipelines = [
-        Record("pipelines", PIPELINE, [Version({"key": PIPELINE, "name": "Maven", "is_default": False})])
-    ]
-    stages = [
-        Record("stages", f"{PIPELINE}:{key}", [Version({
-            "pipeline_id": Ref("pipelines", PIPELINE), "key": key, "name": name, "position": position,
-            "status": status, "probability": probability, "forecast_category": category,
-        })])
-        for key, name, position, status, probability, category in STAGES
-    ]  # fmt: skip
     for deal in deals:
         for version in deal.versions:
             version.values.pop("_product", None)
-    return [*teams, *users, *products, *accounts, *pipelines, *stages, *deals, *lines], faults
+    yield from deals
+    yield from lines
+
+
+def _pipeline() -> Iterator[Record]:
+    yield Record("pipelines", PIPELINE, [Version({"key": PIPELINE, "name": "Maven", "is_default": False})])
+    for key, name, position, status, probability, category in STAGES:
+        yield Record("stages", f"{PIPELINE}:{key}", [Version({
+            "pipeline_id": Ref("pipelines", PIPELINE), "key": key, "name": name, "position": position,
+            "status": status, "probability": probability, "forecast_category": category,
+        })])  # fmt: skip
 
 
 def slug(name: str) -> str:
@@ -78,9 +86,10 @@ def slug(name: str) -> str:
     return re.sub(r"[^a-z0-9]+", ".", plain).strip(".")
 
 
-def _people(folder: Path, faults: list[Fault]) -> tuple[list[Record], list[Record]]:
-    """Regional offices with their managers' teams below them, and everybody who sells."""
+def _people(folder: Path, faults: list[Fault]) -> Iterator[Record]:
+    """Regional offices with their managers' teams below them, everybody who sells, and who leads which team."""
     teams = [Record("teams", "maven", [Version({"name": "Maven"})])]
+    leads: list[Record] = []
     users: dict[str, Record] = {}
     seen: set[str] = set()
     for line, row in rows(folder, "sales_teams", ("sales_agent", "manager", "regional_office"), faults):
@@ -90,13 +99,16 @@ def _people(folder: Path, faults: list[Fault]) -> tuple[list[Record], list[Recor
             values: dict[str, Any] = {"name": region, "parent_id": Ref("teams", "maven")}
             teams.append(Record("teams", region, [Version(values)], "sales_teams.csv", line))
         if manager not in users:
-            team = f"team {manager}"
+            team, file = f"team {manager}", "sales_teams.csv"
             values = {"name": f"{manager}'s team", "parent_id": Ref("teams", region)}
-            leads = Version({"manager_id": Ref("users", manager)})
-            teams.append(Record("teams", team, [Version(values), leads], "sales_teams.csv", line))
+            teams.append(Record("teams", team, [Version(values)], file, line))
+            led = Version({"manager_id": Ref("users", manager)})
+            leads.append(Record("teams", team, [led], file, line, continues=True))
             users[manager] = _user(manager, "manager", team, None, line)
         users[agent] = _user(agent, "rep", f"team {manager}", manager, line)
-    return teams, list(users.values())
+    yield from teams
+    yield from users.values()
+    yield from leads
 
 
 def _user(name: str, role: str, team: str, manager: str | None, line: int) -> Record:
@@ -265,7 +277,7 @@ def _versions(
             "owner_id": Ref("users", row["sales_agent"]), "pipeline_id": Ref("pipelines", PIPELINE),
             "amount": price, "currency": "USD", "amount_home": price, "type": "new_business",
             "forecast_category": first["forecast_category"], "forecast_category_source": "stage", "_product": product,
-            **stage_columns(first, engaged, now, zone),
+            **entered(first, engaged, now, zone),
         },
         engaged,
     )  # fmt: skip
@@ -276,7 +288,7 @@ def _versions(
             else [Version(created.values | account, engaged)]
         )
     value = _decimal(row["close_value"]) if stage["status"] == "won" else price
-    end = stage_columns(stage, closed, now, zone)
+    end = entered(stage, closed, now, zone)
     changes = {
         "amount": value,
         "amount_home": value,
@@ -291,7 +303,7 @@ def _line(deal: Record, prices: dict[str, Decimal]) -> Record | None:
     first, last = deal.versions[0], deal.versions[-1]
     product = first.values["_product"]
     values = {
-        "opportunity_id": Ref("opportunities", deal.external_id), "product_id": Ref("products", product),
+        "opportunity_id": Ref("opportunities", str(deal.external_id)), "product_id": Ref("products", product),
         "quantity": 1.0, "unit_price": prices[product],
     }  # fmt: skip
     versions = [Version(values, first.at)]

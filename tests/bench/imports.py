@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 from service.db import Database
-from service.domains import imports
+from service.importing import runs
 from service.rescoring import score_all
 from service.settings import Settings, read
 from tests.bench.company import build
@@ -69,7 +69,7 @@ async def _rescored(settings: Settings, deals: int) -> float:
 async def _seconds(url: str, folder: Path) -> float:
     database = await Database.open(url, max_size=4)
     began = time.perf_counter()
-    result = await imports.run(database, folder, "maven")
+    result = await runs.run(database, folder, "maven")
     taken = time.perf_counter() - began
     await database.close()
     if result["errors"]:

@@ -15,9 +15,9 @@ import pytest
 from service import changes, crud
 from service.access import SYSTEM
 from service.db import Database
-from service.domains import imports
 from service.domains.opportunities import resource as opportunities
 from service.errors import Conflict, Invalid
+from service.importing import runs
 from service.integrations.files import MOST_CELL, rows
 from tests.servers import Servers
 from training import synthetic
@@ -55,7 +55,7 @@ def maven_files(shared_data: Path | None) -> Path:
 
 @pytest.fixture(scope="module")
 async def maven(database: Database, maven_files: Path) -> dict[str, Any]:
-    return await imports.run(database, maven_files, "maven")
+    return await runs.run(database, maven_files, "maven")
 
 
 async def test_maven_goes_in_whole(database: Database, maven: dict[str, Any]) -> None:
@@ -123,7 +123,7 @@ async def test_the_same_files_again_change_nothing(
     database: Database, maven: dict[str, Any], maven_files: Path
 ) -> None:
     before = await database.fetchval("SELECT count(*) FROM history.opportunities /* access:opportunities */")
-    again = await imports.run(database, maven_files, "maven")
+    again = await runs.run(database, maven_files, "maven")
     assert {what for counts in again["counts"].values() for what, n in counts.items() if n} == {"unchanged"}
     assert again["counts"]["opportunities"]["unchanged"] == 8_800
     after = await database.fetchval("SELECT count(*) FROM history.opportunities /* access:opportunities */")
@@ -137,7 +137,7 @@ async def test_maven_is_undone_and_comes_again(
     assert undone["counts"]["opportunities"] == 8_800
     for table in ("opportunities", "lines", "accounts", "products", "users", "teams"):
         assert await count(database, table) == 0, table
-    again = await imports.run(database, maven_files, "maven")
+    again = await runs.run(database, maven_files, "maven")
     assert again["errors"] == []
     assert again["counts"]["opportunities"]["created"] == 8_800
 
@@ -182,7 +182,7 @@ def broken(company: Path, tmp_path: Path) -> Callable[..., Path]:
 
 async def test_the_company_goes_in_whole_and_out_again(servers: Servers, company: Path) -> None:
     async with fresh(servers) as database:
-        made = await imports.run(database, company, "demo")
+        made = await runs.run(database, company, "demo")
         assert made["errors"] == []
         for table in ("opportunities", "activities", "leads", "contacts", "lines"):
             with (company / f"{table}.csv").open(newline="") as file:
@@ -199,7 +199,7 @@ async def test_the_company_goes_in_whole_and_out_again(servers: Servers, company
             " /* access:activities */ /* access:opportunities */"
         )
         assert without == 0
-        again = await imports.run(database, company, "demo")
+        again = await runs.run(database, company, "demo")
         assert {what for counts in again["counts"].values() for what, n in counts.items() if n} == {
             "unchanged"
         }
@@ -210,7 +210,7 @@ async def test_the_company_goes_in_whole_and_out_again(servers: Servers, company
 async def test_a_dry_run_stores_nothing(database: Database, company: Path) -> None:
     state = "SELECT (SELECT count(*) FROM ledger.events), (SELECT count(*) FROM history.teams)"
     before = await database.fetchrow(state)
-    result = await imports.run(database, company, "demo", dry_run=True)
+    result = await runs.run(database, company, "demo", dry_run=True)
     assert result["counts"]["opportunities"]["created"] > 100
     assert result["change_id"] is None
     assert await database.fetchrow(state) == before
@@ -266,7 +266,7 @@ async def test_a_broken_row_is_named_and_the_rest_goes_in(
 ) -> None:
     """Named by file, line, column and value. What points at it falls with it; nothing else does."""
     folder = broken(name, change)
-    result = await imports.run(database, folder, "demo", dry_run=True)
+    result = await runs.run(database, folder, "demo", dry_run=True)
     (error, *others) = sorted(result["errors"], key=lambda each: each["detail"] == "there is no such record")
     if word == "no such record":
         error = next(each for each in result["errors"] if each["value"] == value)
@@ -298,14 +298,14 @@ async def test_rows_that_are_none_are_named_and_strict_stores_nothing(
         header + b"".join(lines[:9]) + b"".join(wrong) + b"".join(lines[9:])
     )
     async with fresh(servers) as database:
-        refused = await imports.run(database, tmp_path, "demo", strict=True)
+        refused = await runs.run(database, tmp_path, "demo", strict=True)
         assert refused["change_id"] is None
         assert await count(database, "opportunities") == 0
         assert await database.fetchval("SELECT count(*) FROM ledger.events WHERE kind LIKE '%.imported'") == 0
         job = await database.fetchrow("SELECT status, errors FROM jobs WHERE type = 'import'")
         assert job["status"] == "failed"
         assert [error["line"] for error in job["errors"]] == [11, 12, 13, 14, 15]
-        result = await imports.run(database, tmp_path, "demo")
+        result = await runs.run(database, tmp_path, "demo")
         assert [error["line"] for error in result["errors"]] == [11, 12, 13, 14, 15]
         assert await count(database, "activities") == len(lines)
 
@@ -317,11 +317,11 @@ async def test_what_stands_twice_is_named(database: Database, broken: Callable[.
     def same_address(found: list[dict[str, str]]) -> None:
         found[4]["email"] = found[3]["email"].upper()
 
-    result = await imports.run(database, broken("leads.csv", same_id), "demo", dry_run=True)
+    result = await runs.run(database, broken("leads.csv", same_id), "demo", dry_run=True)
     assert ("leads.csv", 6, "id", "stands in the file twice") in [
         (error["file"], error["line"], error["column"], error["detail"]) for error in result["errors"]
     ]
-    result = await imports.run(database, broken("users.csv", same_address), "demo", dry_run=True)
+    result = await runs.run(database, broken("users.csv", same_address), "demo", dry_run=True)
     assert ("users.csv", 6, "email", "stands in the file twice") in [
         (error["file"], error["line"], error["column"], error["detail"]) for error in result["errors"]
     ]
@@ -345,7 +345,7 @@ async def test_a_file_that_is_none_is_refused_in_a_sentence(
     if content is not None:
         (tmp_path / "teams.csv").write_bytes(content)
     with pytest.raises(Invalid, match=words):
-        await imports.run(database, tmp_path, "demo")
+        await runs.run(database, tmp_path, "demo")
     status = await database.fetchval("SELECT status FROM jobs WHERE type = 'import' ORDER BY id DESC LIMIT 1")
     assert status == "failed"
 
@@ -369,7 +369,7 @@ async def test_an_interrupted_import_is_a_failed_job_and_can_be_undone(
 
     async with fresh(servers) as database:
         with pytest.raises(asyncio.CancelledError):
-            await imports.run(database, company, "demo", progress=interrupt)
+            await runs.run(database, company, "demo", progress=interrupt)
         job = await database.fetchrow("SELECT status, errors, change_id FROM jobs WHERE type = 'import'")
         assert job["status"] == "failed"
         assert f"sales undo {job['change_id']}" in job["errors"][0]["detail"]
@@ -377,12 +377,12 @@ async def test_an_interrupted_import_is_a_failed_job_and_can_be_undone(
         await changes.undo(database, SYSTEM, job["change_id"])
         for table in ("opportunities", "accounts", "contacts", "users", "teams"):
             assert await count(database, table) == 0, table
-        assert (await imports.run(database, company, "demo"))["errors"] == []
+        assert (await runs.run(database, company, "demo"))["errors"] == []
 
 
 async def test_an_import_with_a_later_edit_is_not_undone(servers: Servers, company: Path) -> None:
     async with fresh(servers) as database:
-        made = await imports.run(database, company, "demo")
+        made = await runs.run(database, company, "demo")
         one = await database.fetchval("SELECT id FROM opportunities LIMIT 1 /* access:opportunities */")
         async with database.begin() as tx:
             old = await crud.locked(tx, opportunities, SYSTEM, one)

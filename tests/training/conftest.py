@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from service.db import Database
-from service.domains import imports
+from service.importing import runs
 from training import synthetic
 
 
@@ -17,4 +17,4 @@ async def company(database: Database, tmp_path_factory: pytest.TempPathFactory) 
     folder = tmp_path_factory.mktemp("company")
     until = date.today() - timedelta(days=1)  # noqa: DTZ011  # the company's days are this machine's
     await asyncio.to_thread(synthetic.write, folder, 300, 5, until, leads=300, landmarks=10)
-    return await imports.run(database, folder, "demo")
+    return await runs.run(database, folder, "demo")

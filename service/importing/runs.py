@@ -1,0 +1,180 @@
+"""An import under its job: how far it is, what was wrong, where it goes on, and what follows once it is through."""
+
+import asyncio
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from service import calendar, jobs
+from service.access import SYSTEM
+from service.db import Database, Tx
+from service.errors import Conflict, Invalid
+from service.ids import new_id
+from service.importer import Importer, Progress, Stopped
+from service.importing.records import Fault, Item, Report
+from service.integrations import demo, maven
+from service.resources import RESOURCES
+
+Mapping = Callable[[Path, datetime, str], Iterator[Item]]
+
+MAPPINGS: dict[str, tuple[str, Mapping]] = {
+    "maven": (maven.SOURCE, maven.read),
+    "demo": (demo.SOURCE, demo.read),
+}
+"""`--as` → the source whose ids are the keys of upserts, and what reads the files."""
+
+_OPEN = (
+    "INSERT INTO jobs (id, type, status, payload, change_id, attempts, started_at, lease_until)"
+    " VALUES ($1, 'import', 'running', $2, $3, 1, now(), now() + interval '1 day')"
+)
+_STAND = (
+    "UPDATE jobs SET processed = $3, counts = $4, errors = $5, state = coalesce($6, state),"
+    " lease_until = greatest(lease_until, now() + make_interval(secs => $7))"
+    " WHERE id = $1 AND attempts = $2 RETURNING status"
+)
+_CLOSE = (
+    "UPDATE jobs SET status = $2, counts = $3, errors = $4, result = $5, result_url = $6, finished_at = now(),"
+    " lease_until = NULL, state = NULL WHERE id = $1"
+)
+_FAULTS = (
+    'INSERT INTO import_faults (job_id, file, line, "column", value, detail)'
+    " SELECT $1, f, l, c, v, d FROM unnest($2::text[], $3::bigint[], $4::text[], $5::text[], $6::text[]) AS x(f, l, c, v, d)"
+)
+
+
+class Standing:
+    """Writes down, in each chunk's own transaction, how far the import of one job is."""
+
+    def __init__(self, job_id: UUID, attempt: int, now: datetime) -> None:
+        self.job_id, self.attempt, self.now = job_id, attempt, now
+        self.processed = 0
+
+    async def __call__(self, run: Tx | Database, position: int | None, report: Report) -> bool:
+        """Whether to go on. Raises `Stopped`, which takes the chunk back, where another worker has the job by now."""
+        await keep_faults(run, self.job_id, report.drain())
+        state = None if position is None else self._state(position, report)
+        status = await run.fetchval(
+            _STAND, self.job_id, self.attempt, self.processed, totals(report),
+            [shown(fault) for fault in report.errors], state, jobs.LEASE_SECONDS,
+        )  # fmt: skip
+        if status is None:
+            raise Stopped
+        return bool(status == "running")
+
+    def _state(self, position: int, report: Report) -> dict[str, Any]:
+        notes = [[*key, rows] for key, rows in report.notes.items()]
+        return {
+            "now": self.now.isoformat(), "position": position, "processed": self.processed,
+            "counts": report.counts, "failed": report.failed, "notes": notes,
+        }  # fmt: skip
+
+
+async def keep_faults(run: Tx | Database, job_id: UUID, faults: list[Fault]) -> None:
+    """Adds to the file of what was wrong."""
+    if faults:
+        await run.execute(
+            _FAULTS, job_id, [f.file for f in faults], [f.line for f in faults],
+            [_stored(f.column) for f in faults], [_stored(f.value) for f in faults],
+            [_stored(f.detail) for f in faults],
+        )  # fmt: skip
+
+
+def _stored(text: str) -> str:
+    return str(text).replace("\0", "\\0").encode("utf-8", "replace").decode()
+
+
+def shown(fault: Fault) -> dict[str, Any]:
+    return {
+        "file": fault.file, "line": fault.line, "column": _stored(fault.column), "value": _stored(fault.value),
+        "detail": _stored(fault.detail),
+    }  # fmt: skip
+
+
+def totals(report: Report) -> dict[str, int]:
+    """The counts of all resources together."""
+    found: dict[str, int] = {}
+    for counts in report.counts.values():
+        for what, number in counts.items():
+            found[what] = found.get(what, 0) + number
+    return found
+
+
+async def run(
+    database: Database,
+    folder: Path,
+    kind: str,
+    *,
+    dry_run: bool = False,
+    strict: bool = False,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Imports a folder and says what happened; the job stays for all to see. Raises `Invalid` for files that are none."""
+    if kind not in MAPPINGS:
+        raise Invalid(f"There is no mapping {kind!r}; there are {', '.join(sorted(MAPPINGS))}.")
+    source, read = MAPPINGS[kind]
+    now = datetime.now(UTC)
+    zone = (await calendar.company(database)).time_zone
+    job_id, change_id = new_id(), new_id()
+    await database.execute(_OPEN, job_id, {"path": folder.name, "as": kind, "dry_run": dry_run}, change_id)
+    importer = Importer(
+        database, SYSTEM, source, RESOURCES, now=now, change_id=change_id, progress=progress,
+        checkpoint=Standing(job_id, 1, now),
+    )  # fmt: skip
+    try:
+        report = await importer.run(lambda: read(folder, now, zone), dry_run=dry_run, strict=strict)
+    except BaseException as error:
+        await _fail(database, job_id, change_id, error)
+        raise
+    return await close(database, job_id, report)
+
+
+async def _fail(database: Database, job_id: UUID, change_id: UUID, error: BaseException) -> None:
+    interrupted = isinstance(error, KeyboardInterrupt | asyncio.CancelledError)
+    reason = "interrupted" if interrupted else f"{type(error).__name__}: {error}"
+    detail = [{"detail": f"{reason}; what is in already is undone by: sales undo {change_id}"}]
+    await database.execute(_CLOSE, job_id, "failed", {}, detail, None, None)
+
+
+async def close(database: Database, job_id: UUID, report: Report) -> dict[str, Any]:
+    """Ends the job with its result; what an import asks for follows."""
+    stored = not report.dry_run and report.change_id is not None
+    await keep_faults(database, job_id, report.drain())
+    errors = [shown(fault) for fault in report.errors]
+    refused = bool(errors) and not stored and not report.dry_run
+    url = f"/api/v1/imports/{job_id}/errors" if errors else None
+    result = {
+        "job": str(job_id), "change_id": str(report.change_id) if stored else None, "dry_run": report.dry_run,
+        "counts": report.counts, "failed": report.failed, "notes": notes(report), "stored": stored,
+    }  # fmt: skip
+    status = "failed" if refused else "done"
+    await database.execute(_CLOSE, job_id, status, totals(report), errors, result, url)
+    if stored:
+        await follow_up(database)
+    return result | {"errors": errors}
+
+
+def notes(report: Report) -> list[dict[str, Any]]:
+    """What was mended on the way in: one line for each column, value and remedy."""
+    return [
+        {"file": file, "column": column, "value": value, "detail": detail, "rows": rows}
+        for (file, column, value, detail), rows in report.notes.items()
+    ]
+
+
+async def follow_up(database: Database) -> None:
+    """What an import asks for: without a champion models are learned first; then all is scored, indexed and forecast."""
+    if await database.fetchval("SELECT 1 FROM registry.champions LIMIT 1") is None:
+        await jobs.enqueue(database, "models.learn", key="all")
+    else:
+        await jobs.enqueue(database, "score.all", key="all")
+    await jobs.enqueue(database, "search.rebuild", key="all")
+
+
+def refuse_command(payload: dict[str, Any], change_id: UUID | None) -> None:
+    """An import of the command line lives in its own process: when that fell, nobody else has the files."""
+    if "path" in payload:
+        raise Conflict(
+            f"The command was interrupted; what is in already is undone by: sales undo {change_id}"
+        )
