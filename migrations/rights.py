@@ -6,6 +6,7 @@ _GRANTS = """
 GRANT USAGE ON SCHEMA public, history, ledger, known, registry TO {role};
 GRANT SELECT, INSERT, UPDATE ON ALL TABLES IN SCHEMA public TO {role};
 GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA registry TO {role};
+GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO {role};
 GRANT SELECT ON ALL TABLES IN SCHEMA history, known TO {role};
 GRANT SELECT, INSERT ON ALL TABLES IN SCHEMA ledger TO {role};
 REVOKE ALL ON alembic_version FROM {role};

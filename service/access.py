@@ -24,10 +24,13 @@ WRITE = frozenset({"read", "create", "update", "delete"})
 RECORDS = [
     "accounts",
     "contacts",
+    "relationships",
     "leads",
     "opportunities",
     "lines",
     "stakeholders",
+    "splits",
+    "quotes",
     "activities",
     "notes",
     "shares",
@@ -38,6 +41,10 @@ CATALOGUE = [
     "users",
     "teams",
     "products",
+    "price_books",
+    "campaigns",
+    "pools",
+    "routing_rules",
     "pipelines",
     "stages",
     "territory_models",
@@ -331,6 +338,20 @@ def _contact(alias: str, scope: Scope) -> str:
     return scope.seen("contacts", alias, _of_account(alias, scope), nobodys)
 
 
+def _of_contact(alias: str, scope: Scope, column: str = "contact_id") -> str:
+    return f"EXISTS (SELECT 1 FROM contacts ac WHERE ac.id = {alias}.{column} AND {_contact('ac', scope)})"
+
+
+def _relationship(alias: str, scope: Scope) -> str:
+    """Both ends are seen, or the tie between them is not."""
+    person = f"({alias}.related_contact_id IS NULL OR {_of_contact(alias, scope, 'related_contact_id')})"
+    company = (
+        f"({alias}.related_account_id IS NULL OR EXISTS (SELECT 1 FROM accounts aa"
+        f" WHERE aa.id = {alias}.related_account_id AND {_account('aa', scope)}))"
+    )
+    return f"({_of_contact(alias, scope)} AND {person} AND {company})"
+
+
 def _activity(alias: str, scope: Scope) -> str:
     loose = f"{alias}.opportunity_id IS NULL AND {alias}.lead_id IS NULL AND {_of_account(alias, scope)}"
     return f"({_own(alias, scope)} OR {_of_deal(alias, scope)} OR {_of_lead(alias, scope)} OR {loose})"
@@ -375,6 +396,9 @@ ROWS: dict[str, Callable[[str, Scope], str]] = {
     "opportunities": _deal,
     "lines": _of_deal,
     "stakeholders": _of_deal,
+    "splits": _of_deal,
+    "quotes": _of_deal,
+    "relationships": _relationship,
     "activities": _activity,
     "notes": _note,
     "scores": _of_deal_or_lead,

@@ -24,6 +24,7 @@ from service.errors import BadRequest, Conflict, Forbidden, Invalid, NotFound, P
 from service.ids import new_id
 from service.levels import require_write
 from service.query import Source, sql_type
+from service.rules import in_turn, no_ring
 from service.shapes import Given, Name
 from service.wire import answer, body, check_version, etag, expected_version, header
 
@@ -65,6 +66,8 @@ class Resource(msgspec.Struct, kw_only=True, eq=False):
     extra: dict[str, str] = {}
     extra_kinds: dict[str, str] = {}
     home: dict[str, str] = {}
+    tree: str = ""
+    """The column by which the records are a tree (a parent, a manager): what would close a ring is a 409."""
     nested: str | None = None
     """The column that the URL's parent fills: `opportunity_id` under `/opportunities/{parent_id}/lines`."""
     check: Callable[[Row, Row | None], None] | None = None
@@ -209,6 +212,8 @@ async def _judged(run: Tx | Database, resource: Resource, actor: Actor, old: Row
     if resource.check:
         resource.check(new, old)
     await _check_references(run, resource, actor, changes)
+    if resource.tree in changes and isinstance(run, Tx):
+        await no_ring(run, resource.table.name, resource.tree, new)
     if resource.prepare:
         await resource.prepare(run, actor, new, old)
         changes = {
@@ -459,11 +464,13 @@ def _writers(resource: Resource) -> list[HTTPRouteHandler]:
         require(actor, resource.key, "update")
         _refuse_hidden(resource, actor, values)
         expected = expected_version(request, required=guarded)
-        if resource.is_single and (
+        if (resource.is_single and resource.tree not in values) and (
             done := await _change_at_once(request, resource, record_id, values, expected)
         ):
             return done
         async with _database(request).begin() as tx:
+            if resource.tree in values:
+                await in_turn(tx, resource.table.name, resource.tree)
             old = await locked(tx, resource, actor, record_id, parent=_parent(request))
             check_version(expected, old["version"])
             await update(tx, resource, actor, old, values)

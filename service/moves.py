@@ -1,7 +1,7 @@
 """The rules by which deals move: pure, without a session. Only `domains/opportunities.py` calls them."""
 
 from collections.abc import Iterator, Sequence
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -89,6 +89,37 @@ def misses(deal: Row, stages: Sequence[Row], to: Row) -> Iterator[Pointer]:
                     )
 
 
+def entering(deal: Row, to: Row) -> Iterator[Pointer]:
+    """What a deal lacks to come into `to`; a loss is always let in."""
+    for criterion in () if to["status"] == "lost" else to["entry_criteria"]:
+        if not criteria.matches([criterion], deal):
+            yield fault(
+                criterion["field"].replace(".", "/"), f"entering {to['name']} asks {_asks(criterion)}"
+            )
+
+
+def refuse_missing(lacking: Sequence[Pointer]) -> None:
+    """Raises `Conflict` that names what is missing, if anything is."""
+    if lacking:
+        raise Conflict("; ".join(error["detail"] for error in lacking[:5]) + ".", errors=list(lacking))
+
+
+def reopening(deal: Row, rule: Row, to: Row, role: str, now: datetime) -> None:
+    """Whether a closed deal may leave its end, by the rule of its pipeline. Raises `Conflict` that says why not."""
+    if rule["reopen_roles"] and role not in rule["reopen_roles"]:
+        raise Conflict(f"Closed deals of this pipeline are reopened by {', '.join(rule['reopen_roles'])}.")
+    days = rule["reopen_within_days"]
+    if days is not None and now - deal["closed_at"] > timedelta(days=days):
+        closed = deal["closed_on"] or deal["closed_at"].date()
+        raise Conflict(f"The deal closed on {closed}; it could be reopened for {days} days.")
+    wanted = rule["reopen_stage"]
+    if wanted is not None and to["status"] == "open" and to["key"] != wanted:
+        raise Conflict(
+            f"A closed deal of this pipeline is reopened into {wanted}.",
+            errors=[fault("to", f"must be {wanted}")],
+        )
+
+
 def _asks(criterion: Row) -> str:
     field, op, value = criterion["field"], criterion["op"], criterion.get("value")
     if op == "is_null":
@@ -111,16 +142,14 @@ def _said(wish: Wish) -> Iterator[Pointer]:
 def move(deal: Row, stages: Sequence[Row], wish: Wish, now: datetime, today: date) -> dict[str, Any]:
     """The changes of a move, in the pipeline that `stages` are of.
 
-    Raises `Invalid` for a wish that makes no sense, `Conflict` when the deal is there already or when exit criteria
-    are not met; the latter names each in `errors`.
+    Raises `Invalid` for a wish that makes no sense, `Conflict` when the deal is there already or when criteria of exit
+    and entry are not met; the latter names each in `errors`.
     """
     refuse(_said(wish))
     to = wish.to
     if (deal["pipeline_id"], deal["stage"]) == (to["pipeline_id"], to["key"]):
         raise Conflict(f"The deal is in {to['name']} already.")
-    lacking = list(misses(deal, stages, to))
-    if lacking:
-        raise Conflict("; ".join(error["detail"] for error in lacking[:5]) + ".", errors=lacking)
+    refuse_missing([*misses(deal, stages, to), *entering(deal, to)])
     changes = _enter(to, now)
     if to["status"] != "open":
         return changes | {

@@ -38,6 +38,7 @@ class Nightly(msgspec.Struct, frozen=True):
 
 SCHEDULE = (
     Nightly("housekeeping", time(1, 30)),
+    Nightly("quotes.expire", time(1, 45)),
     Nightly("score.all", time(2, 0)),
     Nightly("recommend.all", time(2, 30)),
     Nightly("forecast.refresh", time(3, 0)),

@@ -1,7 +1,7 @@
 """Every job of the product: type → handler."""
 
 from service import forecasting, indexing, recommending, rescoring, schedule, store, webhooks
-from service.domains import league, models
+from service.domains import league, models, quotes
 from service.settings import Settings
 from service.worker import Handler
 
@@ -15,6 +15,7 @@ def handlers(settings: Settings) -> dict[str, Handler]:
         **forecasting.handlers(settings.home / "models"),
         **league.handlers(settings),
         **models.handlers(settings),
+        **quotes.handlers,
         **indexing.handlers(),
         **recommending.handlers(),
         **webhooks.handlers(settings),

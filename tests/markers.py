@@ -2,7 +2,7 @@
 
 All that the product sends to PostgreSQL passes here, raw SQL included, in handlers, jobs and commands alike. A table is
 guarded when `access` has a rule for its rows; its twin in `history` holds the same rows and is guarded as well. The
-tables that the predicates of `access` themselves look into carry aliases of their own (`ao`, `al`, `aa`).
+tables that the predicates of `access` themselves look into carry aliases of their own (`ao`, `al`, `aa`, `ac`).
 """
 
 import re
@@ -15,7 +15,7 @@ import pytest
 from service.access import ROWS
 from service.db import Connection, metadata
 
-OWN_ALIASES = ("ao", "al", "aa")
+OWN_ALIASES = ("ao", "al", "aa", "ac")
 _COMMENT = re.compile(r"/\*.*?\*/|'(?:[^']|'')*'", re.DOTALL)
 
 

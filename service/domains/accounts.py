@@ -25,6 +25,7 @@ from service.shapes import (
     item_of,
     patch_of,
 )
+from service.trees import tree
 
 Type = Literal["prospect", "customer", "partner", "competitor", "former_customer"]
 Segment = Literal["smb", "mid_market", "enterprise"]
@@ -89,7 +90,8 @@ Account = item_of(accounts, AccountDraft)
 
 def check(new: Row, old: Row | None) -> None:
     """Revenue is not negative; a company is not its own parent."""
-    refuse(amounts(new, "annual_revenue"), not_itself(new, "parent_id"))
+    refuse(amounts(new, "annual_revenue"))
+    not_itself(new, "parent_id")
 
 
 # Routes --------------------------------------------------------------------------------------------
@@ -103,8 +105,13 @@ resource = Resource(
     item=Account,
     references={"parent_id": "accounts", "owner_id": "users", "territory_id": "territories"},
     text=("name", "domain"),
+    tree="parent_id",
     check=check,
     defaults=owned,
 )
 
-routes = [*crud(resource), assign(resource)]
+routes = [
+    *crud(resource),
+    assign(resource),
+    tree(resource, "domain", "type", "segment", "industry", "owner_id", "annual_revenue", "currency"),
+]

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 from uuid import UUID
 
 import msgspec
+import sqlalchemy as sa
 from msgspec import UNSET, Meta
 
 from service import columns as c
@@ -50,6 +51,15 @@ activities = business_table(
     ),
     c.index("ix_activities_account_id", "account_id", "occurred_at", where="account_id IS NOT NULL"),
     c.index("ix_activities_lead_id", "lead_id", "occurred_at", where="lead_id IS NOT NULL"),
+    c.index("ix_activities_contact_id", "contact_id", "occurred_at", where="contact_id IS NOT NULL"),
+    sa.Index(
+        "ix_activities_participants",
+        "participants",
+        postgresql_using="gin",
+        postgresql_ops={"participants": "jsonb_path_ops"},
+        postgresql_where=sa.text("deleted_at IS NULL AND participants <> '[]'"),
+    ),
+    c.index("ix_activities_occurred_at", "occurred_at"),
     c.index("ix_activities_owner_id", "owner_id", "occurred_at"),
     c.external("activities"),
 )

@@ -22,6 +22,7 @@ from service.shapes import (
     item_of,
     patch_of,
 )
+from service.trees import tree
 
 # Tables --------------------------------------------------------------------------------------------
 
@@ -80,7 +81,8 @@ Contact = item_of(contacts, ContactDraft)
 
 def check(new: Row, old: Row | None) -> None:
     """A known time zone; nobody reports to themselves."""
-    refuse(zone(new), not_itself(new, "reports_to_id"))
+    refuse(zone(new))
+    not_itself(new, "reports_to_id")
 
 
 # Routes --------------------------------------------------------------------------------------------
@@ -94,8 +96,12 @@ resource = Resource(
     item=Contact,
     references={"account_id": "accounts", "reports_to_id": "contacts", "owner_id": "users"},
     text=("last_name", "first_name", "email"),
+    tree="reports_to_id",
     check=check,
     defaults=owned,
 )
 
-routes = crud(resource)
+routes = [
+    *crud(resource),
+    tree(resource, "title", "department", "account_id", name="concat_ws(' ', t.first_name, t.last_name)"),
+]

@@ -68,13 +68,14 @@ leads = business_table(
     c.word("rating", Rating),
     c.text("unqualified_reason"),
     c.word("lead_source", LeadSource),
-    c.loose("campaign_id"),
+    c.reference("campaign_id", "campaigns"),
     c.instant("mql_at"),
     c.number("mql_score"),
     c.flag("email_opt_out"),
     c.flag("do_not_call"),
+    c.instant("consent_at"),
     c.reference("owner_id", "users"),
-    c.loose("pool_id"),
+    c.reference("pool_id", "pools"),
     c.instant("assigned_at"),
     c.instant("response_due_at"),
     c.instant("first_response_at"),
@@ -85,6 +86,8 @@ leads = business_table(
     c.index("ix_leads_owner_id", "owner_id"),
     c.index("ix_leads_status", "status", "id"),
     c.index("ix_leads_email", "lower(email)", where="email IS NOT NULL"),
+    c.index("ix_leads_campaign_id", "campaign_id", where="campaign_id IS NOT NULL"),
+    c.index("ix_leads_response_due_at", "response_due_at", where="first_response_at IS NULL"),
     c.sorted_by("leads", "company"),
     c.external("leads"),
 )
@@ -115,6 +118,7 @@ class LeadDraft(Draft, kw_only=True):
     mql_at: Maybe[Instant] = UNSET
     email_opt_out: Given[bool] = UNSET
     do_not_call: Given[bool] = UNSET
+    consent_at: Maybe[Instant] = UNSET
     owner_id: Maybe[UUID] = UNSET
 
 
@@ -308,6 +312,8 @@ resource = Resource(
     item=Lead,
     references={
         "owner_id": "users",
+        "campaign_id": "campaigns",
+        "pool_id": "pools",
         "converted_account_id": "accounts",
         "converted_contact_id": "contacts",
         "converted_opportunity_id": "opportunities",

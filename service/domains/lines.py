@@ -7,11 +7,11 @@ from uuid import UUID
 import sqlalchemy as sa
 from msgspec import UNSET, Meta
 
-from service import calendar, money
 from service import columns as c
 from service.access import Actor
 from service.crud import Resource, Row, crud, locked, update
 from service.db import MONEY, Tx, business_table
+from service.domains import price_books
 from service.domains.opportunities import lines_total
 from service.domains.opportunities import resource as opportunities
 from service.rules import amounts, refuse
@@ -41,7 +41,7 @@ lines = business_table(
 
 
 class LineDraft(Draft, kw_only=True):
-    """Without a price of its own a line takes the product's list price, in the deal's currency."""
+    """Without a price of its own a line takes that of the deal's price book, else the product's list price, in the deal's currency."""
 
     product_id: UUID
     quantity: Annotated[float, Meta(gt=0, le=1_000_000_000)]
@@ -65,20 +65,12 @@ def check(new: Row, old: Row | None) -> None:
 
 
 async def prepare(tx: Tx, actor: Actor, new: Row, old: Row | None) -> None:
-    """Locks the deal, so that two lines never add up to half of the truth; fills the list price."""
+    """Locks the deal, so that two lines never add up to half of the truth; fills the price of its book."""
     deal = await locked(tx, opportunities, actor, new["opportunity_id"])
     if new.get("unit_price") is not None or (old and new["product_id"] == old["product_id"]):
         return
-    product = await tx.fetchrow("SELECT list_price, currency FROM products WHERE id = $1", new["product_id"])
-    settings = await calendar.company(tx)
-    new["unit_price"] = await money.convert(
-        tx,
-        product["list_price"],
-        product["currency"] or settings.home_currency,
-        deal["currency"],
-        deal["close_date"] or deal["created_at"].date(),
-        settings.home_currency,
-    )
+    day = deal["close_date"] or deal["created_at"].date()
+    new["unit_price"] = await price_books.unit_price(tx, deal, new["product_id"], day)
 
 
 async def after(tx: Tx, actor: Actor, new: Row, old: Row | None) -> None:

@@ -18,7 +18,7 @@ from service.access import SYSTEM, Actor, require, visible
 from service.crud import Resource, Row, crud, document, locked, update
 from service.db import MONEY, Database, Params, Tx, business_table
 from service.domains.assignment import assign
-from service.domains.pipelines import Category, Status, stages_of
+from service.domains.pipelines import Category, Status, reopening_rule, stages_of
 from service.errors import Conflict, Invalid, Pointer
 from service.idempotency import idempotent
 from service.rules import amounts, exist, fault, owned, refuse
@@ -74,7 +74,8 @@ opportunities = business_table(
     ),
     c.word("type", Type),
     c.text("lead_source"),
-    c.loose("campaign_id"),
+    c.reference("campaign_id", "campaigns"),
+    c.reference("price_book_id", "price_books"),
     c.text("description"),
     c.word("loss_reason", LossReason),
     c.text("closed_note"),
@@ -90,6 +91,7 @@ opportunities = business_table(
     c.index("ix_opportunities_closed_at", "closed_at", where="closed_at IS NOT NULL"),
     c.index("ix_opportunities_amount_home", "amount_home", "id"),
     c.index("ix_opportunities_territory_id", "territory_id", where="territory_id IS NOT NULL"),
+    c.index("ix_opportunities_campaign_id", "campaign_id", where="campaign_id IS NOT NULL"),
     c.sorted_by("opportunities", "name"),
     c.external("opportunities"),
 )
@@ -118,6 +120,7 @@ class OpportunityDraft(Draft, kw_only=True):
     type: Maybe[Type] = UNSET
     lead_source: Maybe[Line] = UNSET
     campaign_id: Maybe[UUID] = UNSET
+    price_book_id: Maybe[UUID] = UNSET
     description: Maybe[Text] = UNSET
     loss_reason: Maybe[LossReason] = UNSET
     closed_note: Maybe[Text] = UNSET
@@ -207,6 +210,7 @@ async def _begin(tx: Tx, new: Row, now: datetime, today: date) -> None:
     stage = moves.find(stages, new["stage"], "stage") if "stage" in new else moves.first(stages)
     chosen = new.get("forecast_category")
     new |= moves.begin(stage, new, now, today)
+    moves.refuse_missing(list(moves.entering(new, stage)))
     if chosen is not None and stage["status"] == "open":
         new |= {"forecast_category": chosen, "forecast_category_source": "user"}
 
@@ -277,6 +281,8 @@ resource = Resource(
         "primary_contact_id": "contacts",
         "competitor_id": "competitors",
         "territory_id": "territories",
+        "campaign_id": "campaigns",
+        "price_book_id": "price_books",
     },
     text=("name", "description"),
     extra={"last_activity_at": LAST_ACTIVITY, "push_count": PUSHES},
@@ -300,9 +306,11 @@ async def move(tx: Tx, actor: Actor, old: Row, asked: StageMove, now: datetime) 
     stages = await stages_of(tx, pipeline_id)
     if not stages:
         raise Invalid.at("/pipeline_id", "there is no such record")
-    settings = await calendar.company(tx)
+    settings, to = await calendar.company(tx), moves.find(stages, asked.to, "to")
+    if old["status"] != "open":
+        moves.reopening(old, await reopening_rule(tx, old["pipeline_id"]), to, actor.role, now)
     wish = moves.Wish(
-        to=moves.find(stages, asked.to, "to"),
+        to=to,
         reason=asked.reason or None,
         competitor_id=asked.competitor_id or None,
         note=asked.note or None,

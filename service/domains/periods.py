@@ -63,7 +63,8 @@ Period = item_of(periods, PeriodDraft)
 
 def check(new: Row, old: Row | None) -> None:
     """A period ends on or after the day on which it starts."""
-    refuse(in_order(new, "start_date", "end_date"), not_itself(new, "parent_id"))
+    refuse(in_order(new, "start_date", "end_date"))
+    not_itself(new, "parent_id")
 
 
 def defaults(draft: Row, actor: Actor, now: datetime) -> Row:
@@ -85,6 +86,7 @@ resource = Resource(
     item=Period,
     references={"parent_id": "periods"},
     text=("key", "name"),
+    tree="parent_id",
     check=check,
     defaults=defaults,
 )

@@ -8,12 +8,12 @@ import sqlalchemy as sa
 from msgspec import UNSET, Meta
 
 from service import columns as c
-from service import ledger, query
 from service.access import SYSTEM, Actor, visible
 from service.crud import Resource, Row, crud
 from service.db import Database, Params, Tx, business_table
-from service.errors import Conflict, Pointer
-from service.rules import fault, refuse
+from service.domains.users import Role
+from service.errors import Conflict, Invalid, Pointer
+from service.rules import askable, fault, one_default, refuse
 from service.shapes import Criteria, Draft, Fraction, Given, Key, Maybe, Name, item_of, patch_of
 
 Status = Literal["open", "won", "lost"]
@@ -27,6 +27,9 @@ pipelines = business_table(
     c.text("name", required=True),
     c.flag("is_default"),
     c.flag("is_active", default=True),
+    c.texts("reopen_roles"),
+    c.whole("reopen_within_days"),
+    c.text("reopen_stage"),
     c.index("uq_pipelines_key", "key", unique=True),
     c.index("uq_pipelines_default", "is_default", unique=True, where="is_default"),
     c.external("pipelines"),
@@ -47,6 +50,7 @@ stages = business_table(
         nullable=False,
     ),
     c.word("forecast_category", Category, required=True),
+    c.items("entry_criteria"),
     c.items("exit_criteria"),
     c.whole("rotting_days"),
     c.index("uq_stages_key", "pipeline_id", "key", unique=True),
@@ -58,12 +62,19 @@ stages = business_table(
 
 
 class PipelineDraft(Draft, kw_only=True):
-    """One pipeline is the default: making another one so unmakes it."""
+    """One pipeline is the default: making another one so unmakes it.
+
+    A closed deal is reopened by `reopen_roles` (empty: by all whom the permission table lets), within
+    `reopen_within_days` of its close (null: ever), into `reopen_stage` (null: into any open stage).
+    """
 
     key: Key
     name: Name
     is_default: Given[bool] = UNSET
     is_active: Given[bool] = UNSET
+    reopen_roles: Given[Annotated[list[Role], Meta(max_length=10)]] = UNSET
+    reopen_within_days: Maybe[Annotated[int, Meta(ge=0, le=3650)]] = UNSET
+    reopen_stage: Maybe[Key] = UNSET
 
 
 PipelinePatch = patch_of(PipelineDraft)
@@ -71,7 +82,10 @@ Pipeline = item_of(pipelines, PipelineDraft)
 
 
 class StageDraft(Draft, kw_only=True):
-    """`exit_criteria` is what a deal must have to go on from here; `rotting_days` after how long it looks forgotten."""
+    """What a deal must have to come in (`entry_criteria`), and to go on from here (`exit_criteria`).
+
+    `rotting_days`: after how many days without a sign of life a deal in this stage looks forgotten.
+    """
 
     pipeline_id: UUID
     key: Key
@@ -80,6 +94,7 @@ class StageDraft(Draft, kw_only=True):
     status: Status
     probability: Fraction
     forecast_category: Category
+    entry_criteria: Given[Criteria] = UNSET
     exit_criteria: Given[Criteria] = UNSET
     rotting_days: Maybe[Annotated[int, Meta(ge=1, le=3650)]] = UNSET
 
@@ -107,33 +122,22 @@ def _sense(stage: Row) -> Iterator[Pointer]:
         yield fault("forecast_category", "an open stage is not closed")
 
 
-def _askable(stage: Row) -> Iterator[Pointer]:
-    """A criterion on a field that no deal has would hold every deal for ever."""
-    fields = query.columns("opportunities")
-    for number, criterion in enumerate(stage.get("exit_criteria") or ()):
-        if criterion["field"] not in fields and not criterion["field"].startswith("cf."):
-            yield fault(f"exit_criteria/{number}/field", "is no field of deals")
-
-
 def check_stage(new: Row, old: Row | None) -> None:
     """Won is certain and closed, lost is impossible and omitted; an open stage is neither certain nor closed."""
-    refuse(_sense(new), _askable(new))
+    refuse(
+        _sense(new),
+        *(askable("opportunities", new.get(name), name) for name in ("entry_criteria", "exit_criteria")),
+    )
 
 
 async def prepare_pipeline(tx: Tx, actor: Actor, new: Row, old: Row | None) -> None:
-    """The default moves: there is one."""
-    if not new.get("is_default") or (old and old["is_default"]):
-        return
-    for row in await tx.fetch(
-        "SELECT id, version FROM pipelines WHERE is_default AND deleted_at IS NULL FOR UPDATE"
-    ):
-        await ledger.record(tx, actor, "pipeline.updated", "pipeline", row["id"], version=row["version"] + 1)
-        await tx.execute(
-            "UPDATE pipelines SET is_default = FALSE, version = version + 1, updated_at = clock_timestamp(),"
-            " updated_by_id = $2 WHERE id = $1",
-            row["id"],
-            actor.id,
-        )
+    """The default moves: there is one. Closed deals come back into an open stage of this pipeline."""
+    await one_default(tx, actor, "pipelines", "pipeline", new, old)
+    wanted = new.get("reopen_stage")
+    if wanted is not None and (old is None or wanted != old["reopen_stage"]):
+        stages = await stages_of(tx, new["id"]) if old else []
+        if not any(stage["key"] == wanted and stage["status"] == "open" for stage in stages):
+            raise Invalid.at("/reopen_stage", "is no open stage of this pipeline")
 
 
 async def _deals_in(tx: Tx, pipeline_id: UUID, stage: str | None = None) -> bool:
@@ -162,6 +166,10 @@ async def after_stage(tx: Tx, actor: Actor, new: Row, old: Row | None) -> None:
     gone = new["deleted_at"] is not None or any(new[name] != old[name] for name in ("key", "status"))
     if gone and await _deals_in(tx, old["pipeline_id"], old["key"]):
         raise Conflict("There are deals in this stage.")
+    if gone and await tx.fetchval(
+        "SELECT 1 FROM pipelines WHERE id = $1 AND reopen_stage = $2", old["pipeline_id"], old["key"]
+    ):
+        raise Conflict("Closed deals of this pipeline are reopened into this stage: name another one first.")
     if any(new[name] != old[name] for name in ("probability", "forecast_category")):
         seen = visible(SYSTEM, "opportunities", "t", Params())
         await tx.execute(
@@ -198,6 +206,15 @@ async def _stages_of(run: Database | Tx, pipeline_id: UUID | None) -> list[Row]:
         pipeline_id,
     )
     return [dict(row) for row in rows]
+
+
+async def reopening_rule(tx: Tx, pipeline_id: UUID) -> Row:
+    """Who reopens a deal of this pipeline, how long after its close, and into which stage."""
+    return dict(
+        await tx.fetchrow(
+            "SELECT reopen_roles, reopen_within_days, reopen_stage FROM pipelines WHERE id = $1", pipeline_id
+        )
+    )
 
 
 # Routes --------------------------------------------------------------------------------------------

@@ -79,7 +79,8 @@ def _one_node(row: Row) -> Iterator[Pointer]:
 
 def check(new: Row, old: Row | None) -> None:
     """A quota is somebody's, exactly one's, and not negative."""
-    refuse(_one_node(new), amounts(new, "amount"), not_itself(new, "parent_id"))
+    refuse(_one_node(new), amounts(new, "amount"))
+    not_itself(new, "parent_id")
 
 
 # Routes --------------------------------------------------------------------------------------------
@@ -98,6 +99,7 @@ resource = Resource(
         "territory_id": "territories",
         "parent_id": "quotas",
     },
+    tree="parent_id",
     check=check,
 )
 

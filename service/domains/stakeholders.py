@@ -6,9 +6,11 @@ from uuid import UUID
 from msgspec import UNSET
 
 from service import columns as c
+from service.access import SYSTEM, Actor, visible
 from service.crud import Resource, Row, crud
-from service.db import business_table
-from service.rules import not_itself, refuse
+from service.db import Database, Params, Tx, business_table
+from service.errors import Invalid
+from service.rules import not_itself
 from service.shapes import Draft, Given, Maybe, Text, item_of, patch_of
 
 Part = Literal[
@@ -64,7 +66,20 @@ Stakeholder = item_of(stakeholders, StakeholderDraft)
 
 def check(new: Row, old: Row | None) -> None:
     """Nobody reports to themselves."""
-    refuse(not_itself(new, "reports_to_id"))
+    not_itself(new, "reports_to_id")
+
+
+async def prepare(run: Tx | Database, actor: Actor, new: Row, old: Row | None) -> None:
+    """The one reported to has a part in the same deal."""
+    above = new.get("reports_to_id")
+    if above is None or (old and above == old["reports_to_id"]):
+        return
+    seen = visible(SYSTEM, "stakeholders", "t", Params())
+    deal = await run.fetchval(
+        f"SELECT t.opportunity_id FROM stakeholders t WHERE t.id = $1 AND {seen}", above
+    )
+    if deal != new["opportunity_id"]:
+        raise Invalid.at("/reports_to_id", "there is no such record")
 
 
 # Routes --------------------------------------------------------------------------------------------
@@ -78,7 +93,10 @@ resource = Resource(
     item=Stakeholder,
     nested="opportunity_id",
     references={"opportunity_id": "opportunities", "contact_id": "contacts", "reports_to_id": "stakeholders"},
+    tree="reports_to_id",
     check=check,
+    prepare=prepare,
+    prepare_reads=True,
 )
 
 routes = crud(resource)

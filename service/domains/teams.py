@@ -5,11 +5,11 @@ from uuid import UUID
 from msgspec import UNSET
 
 from service import columns as c
-from service.access import Actor
 from service.crud import Resource, Row, crud
-from service.db import Tx, business_table
-from service.rules import no_ring, not_itself, refuse
+from service.db import business_table
+from service.rules import not_itself
 from service.shapes import Draft, Maybe, Name, item_of, patch_of
+from service.trees import tree
 
 # Tables --------------------------------------------------------------------------------------------
 
@@ -41,13 +41,7 @@ Team = item_of(teams, TeamDraft)
 
 def check(new: Row, old: Row | None) -> None:
     """A team is not its own parent."""
-    refuse(not_itself(new, "parent_id"))
-
-
-async def prepare(tx: Tx, actor: Actor, new: Row, old: Row | None) -> None:
-    """Teams are a tree."""
-    if old and new["parent_id"] != old["parent_id"]:
-        await no_ring(tx, "teams", "parent_id", new)
+    not_itself(new, "parent_id")
 
 
 # Routes --------------------------------------------------------------------------------------------
@@ -61,8 +55,8 @@ resource = Resource(
     item=Team,
     references={"parent_id": "teams", "manager_id": "users"},
     text=("name",),
+    tree="parent_id",
     check=check,
-    prepare=prepare,
 )
 
-routes = crud(resource)
+routes = [*crud(resource), tree(resource, "manager_id")]

@@ -10,8 +10,9 @@ from service import columns as c
 from service.access import Actor
 from service.crud import Resource, Row, crud
 from service.db import Tx, business_table
-from service.rules import exist, no_ring, not_itself, refuse
+from service.rules import exist, not_itself
 from service.shapes import Criteria, Draft, Given, Ids, Maybe, Name, item_of, patch_of
+from service.trees import tree
 
 ModelStatus = Literal["draft", "active", "archived"]
 Type = Literal["geographic", "account_based", "industry", "mixed"]
@@ -86,22 +87,23 @@ Territory = item_of(territories, TerritoryDraft)
 
 def check_model(new: Row, old: Row | None) -> None:
     """A model is based on another one."""
-    refuse(not_itself(new, "based_on_id"))
+    not_itself(new, "based_on_id")
 
 
 def check(new: Row, old: Row | None) -> None:
     """A territory is not its own parent."""
-    refuse(not_itself(new, "parent_id"))
+    not_itself(new, "parent_id")
 
 
 async def prepare(tx: Tx, actor: Actor, new: Row, old: Row | None) -> None:
-    """Members and accounts exist; territories are a tree."""
-    before = old or {"member_ids": [], "account_ids": [], "parent_id": None}
+    """Members and accounts exist."""
+    before = old or {
+        "member_ids": [],
+        "account_ids": [],
+    }
     for name, table in (("member_ids", "users"), ("account_ids", "accounts")):
         if new.get(name, []) != before[name]:
             await exist(tx, actor, table, name, new[name])
-    if old and new["parent_id"] != old["parent_id"]:
-        await no_ring(tx, "territories", "parent_id", new)
 
 
 # Routes --------------------------------------------------------------------------------------------
@@ -115,6 +117,7 @@ models = Resource(
     item=TerritoryModel,
     references={"based_on_id": "territory_models"},
     text=("name",),
+    tree="based_on_id",
     check=check_model,
 )
 
@@ -127,8 +130,9 @@ resource = Resource(
     item=Territory,
     references={"model_id": "territory_models", "parent_id": "territories", "owner_id": "users"},
     text=("name",),
+    tree="parent_id",
     check=check,
     prepare=prepare,
 )
 
-routes = [*crud(models), *crud(resource)]
+routes = [*crud(models), *crud(resource), tree(resource, "model_id", "owner_id", "type")]

@@ -14,8 +14,9 @@ from service.access import Actor
 from service.crud import Resource, Row, crud
 from service.db import Tx, business_table
 from service.errors import Forbidden, Invalid, Pointer
-from service.rules import fault, in_order, no_ring, not_itself, refuse, zone
+from service.rules import fault, in_order, not_itself, refuse, zone
 from service.shapes import Count, Draft, Email, Given, Line, Maybe, Name, Words, Zone, item_of, patch_of
+from service.trees import tree
 
 Role = Literal["rep", "manager", "ops", "data_scientist", "admin", "integration"]
 
@@ -126,8 +127,8 @@ def check(new: Row, old: Row | None) -> None:
         _absences(new),
         _hours(new),
         zone(new),
-        not_itself(new, "manager_id"),
     )
+    not_itself(new, "manager_id")
 
 
 async def _fitting(tx: Tx, new: Row) -> None:
@@ -142,14 +143,12 @@ async def _fitting(tx: Tx, new: Row) -> None:
 
 
 async def prepare(tx: Tx, actor: Actor, new: Row, old: Row | None) -> None:
-    """Only an administrator makes, or unmakes, administrators; a chain of managers has an end."""
+    """Only an administrator makes, or unmakes, administrators."""
     roles = {new["role"], old["role"] if old else new["role"]}
     touched = old is None or any(new[name] != old[name] for name in ("role", "email", "is_active"))
     if "admin" in roles and touched and actor.role != "admin":
         raise Forbidden("Only an administrator may do this to an administrator.")
     await _fitting(tx, new)
-    if old and new["manager_id"] != old["manager_id"]:
-        await no_ring(tx, "users", "manager_id", new)
 
 
 # Routes --------------------------------------------------------------------------------------------
@@ -163,8 +162,9 @@ resource = Resource(
     item=User,
     references={"manager_id": "users", "team_id": "teams", "role_id": "roles"},
     text=("name", "email"),
+    tree="manager_id",
     check=check,
     prepare=prepare,
 )
 
-routes = crud(resource)
+routes = [*crud(resource), tree(resource, "title", "role", "team_id", "is_active")]

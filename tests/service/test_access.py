@@ -46,6 +46,11 @@ async def records(client: httpx.AsyncClient, people: People) -> dict[str, str]:
     found[f"{inside}/stakeholders"] = await post(
         f"{inside}/stakeholders", contact_id=contact, role="champion"
     )
+    found[f"{inside}/splits"] = await post(f"{inside}/splits", user_id=str(people.rep.id), percent=50)
+    found["/quotes"] = await post("/quotes", opportunity_id=deal, lines=[])
+    found["/relationships"] = await post(
+        "/relationships", contact_id=contact, related_account_id=account, type="employee"
+    )
     found["/activities"] = await post(
         "/activities",
         type="call",

@@ -13,6 +13,7 @@ from service.domains import (
     accounts,
     activities,
     battle_cards,
+    campaigns,
     competitors,
     contacts,
     exchange_rates,
@@ -23,10 +24,16 @@ from service.domains import (
     periods,
     pipelines,
     playbooks,
+    pools,
+    price_books,
     products,
     quotas,
+    quotes,
+    relationships,
     roles,
+    routing,
     shares,
+    splits,
     stakeholders,
     teams,
     territories,
@@ -40,9 +47,9 @@ pytestmark = pytest.mark.anyio
 
 RESOURCES: list[Resource] = [
     *(module.resource for module in (
-        accounts, activities, battle_cards, competitors, contacts, exchange_rates, leads, lines, notes, opportunities,
-        periods, pipelines, playbooks, products, quotas, roles, shares, stakeholders, teams, territories, users,
-        validation_rules, views,
+        accounts, activities, battle_cards, campaigns, competitors, contacts, exchange_rates, leads, lines, notes,
+        opportunities, periods, pipelines, playbooks, pools, price_books, products, quotas, quotes, relationships,
+        roles, routing, shares, splits, stakeholders, teams, territories, users, validation_rules, views,
     )),
     pipelines.pipeline,
     territories.models,
@@ -70,6 +77,7 @@ async def world(client: httpx.AsyncClient, people: People) -> World:
 
     account = await make("/accounts", name="Acme")
     contact = await make("/contacts", last_name="Ann")
+    friend = await make("/contacts", last_name="Bob")
     product = await make("/products", code="P", name="P", list_price=1)
     rival = await make("/competitors", name="Rival")
     deal = await make("/opportunities", name="Deal", account_id=account)
@@ -83,6 +91,7 @@ async def world(client: httpx.AsyncClient, people: People) -> World:
         "account": {"name": "A"},
         "activity": {"type": "call", "occurred_at": "2026-01-01T00:00:00Z"},
         "battle_card": {"competitor_id": rival, "title": "T", "body": "B"},
+        "campaign": {"name": "C"},
         "competitor": {"name": "C"},
         "contact": {"last_name": "L"},
         "exchange_rate": {"currency": "EUR", "date": "2026-01-01", "rate": "1.1"},
@@ -93,10 +102,16 @@ async def world(client: httpx.AsyncClient, people: People) -> World:
         "period": {"key": "2026Q2", "type": "quarter", "start_date": "2026-04-01", "end_date": "2026-06-30"},
         "pipeline": {"key": "third", "name": "P"},
         "playbook": {"name": "P"},
+        "pool": {"name": "P", "method": "round_robin"},
+        "price_book": {"name": "P", "currency": "USD"},
         "product": {"code": "Q", "name": "Q"},
         "quota": {"period_id": period, "user_id": str(people.rep.id), "amount": "1", "currency": "USD"},
         "role": {"key": "new_role", "name": "R", "base_role": "rep"},
         "share": {"resource": "opportunities", "record_id": deal, "user_id": str(people.rep.id)},
+        "quote": {"opportunity_id": deal},
+        "relationship": {"contact_id": contact, "related_contact_id": friend, "type": "friend"},
+        "routing_rule": {"name": "R", "position": 1, "target": "user", "user_id": str(people.rep.id)},
+        "split": {"user_id": str(people.rep.id), "percent": 10},
         "stage": stage | {"probability": 0.5, "forecast_category": "pipeline"},
         "stakeholder": {"contact_id": contact, "role": "champion"},
         "team": {"name": "T"},
@@ -177,6 +192,8 @@ async def test_references_lead_somewhere(
             body = {key: value for key, value in body.items() if key not in quotas.NODES or key == column}
         if name == "share":
             body = {key: value for key, value in body.items() if key != "user_id" or column == "user_id"}
+        if column == "related_account_id":
+            del body["related_contact_id"]
         asked = await _refused(client, people, database, resource, world.path(resource), body)
         assert asked == (422, [f"/{column}"]), column
 
@@ -303,10 +320,24 @@ CASES = [
     ("period", {"key": "next"}, "/key"),
     ("playbook", {"criteria": [{"field": "amount", "op": "is", "value": 1}]}, "/criteria/0/op"),
     ("playbook", {"steps": [{"title": "x"}]}, "/steps/0/action"),
+    ("pool", {"members": [{"user_id": str(uuid4())}]}, "/members/0/user_id"),
+    ("pool", {"method": "capacity", "members": [{"user_id": str(uuid4())}]}, "/members/0/capacity"),
+    ("pool", {"members": [{"user_id": str(uuid4()), "weight": 0}]}, "/members/0/weight"),
+    ("price_book", {"entries": [{"product_id": str(uuid4()), "unit_price": "1"}]}, "/entries/0/product_id"),
     ("product", {"list_price": -1}, "/list_price"),
     ("quota", {"team_id": str(uuid4())}, "/team_id"),
     ("quota", {"user_id": None}, "/user_id"),
     ("quota", {"amount": "-1"}, "/amount"),
+    ("quote", {"lines": [{"name": "x", "quantity": 0, "unit_price": "1"}]}, "/lines/0/quantity"),
+    ("quote", {"lines": [{"name": "x", "quantity": 1, "unit_price": "-1"}]}, "/lines/0/unit_price"),
+    ("quote", {"status": "expired"}, "/status"),
+    ("quote", {"number": "1"}, "/number"),
+    ("relationship", {"related_contact_id": None}, "/related_contact_id"),
+    ("routing_rule", {"target": "pool", "user_id": None}, "/pool_id"),
+    ("routing_rule", {"criteria": [{"field": "emial", "op": "eq", "value": 1}]}, "/criteria/0/field"),
+    ("routing_rule", {"entity": "account", "sla_minutes": 5}, "/sla_minutes"),
+    ("split", {"percent": 101}, "/percent"),
+    ("stage", {"entry_criteria": [{"field": "amont", "op": "gt", "value": 1}]}, "/entry_criteria/0/field"),
     ("stage", {"probability": 1.1}, "/probability"),
     ("stage", {"probability": 1}, "/probability"),
     ("stage", {"status": "won"}, "/probability"),
@@ -343,22 +374,27 @@ async def test_values_that_make_no_sense(
         ("stage", "/key"),
         ("quota", ""),
         ("exchange_rate", ""),
+        ("pool", "/name"),
+        ("price_book", "/name"),
+        ("relationship", ""),
+        ("split", ""),
     ],
 )
 async def test_what_is_taken_is_a_conflict(
     name: str, pointer: str, client: httpx.AsyncClient, people: People, world: World
 ) -> None:
     resource, body = BY_NAME[name], world.bodies[name]
-    first = await client.post(resource.path, headers=people.admin.headers, json=body)
-    second = await client.post(resource.path, headers=people.admin.headers, json=body)
+    path = world.path(resource)
+    first = await client.post(path, headers=people.admin.headers, json=body)
+    second = await client.post(path, headers=people.admin.headers, json=body)
     assert second.status_code == 409, second.text
     assert second.json()["errors"][0]["pointer"].startswith(pointer)
     assert (
-        await client.delete(f"{resource.path}/{first.json()['id']}", headers=people.admin.headers)
+        await client.delete(f"{path}/{first.json()['id']}", headers=people.admin.headers)
     ).status_code == 204
-    third = await client.post(resource.path, headers=people.admin.headers, json=body)
+    third = await client.post(path, headers=people.admin.headers, json=body)
     assert third.status_code == 201, "a deleted record does not hold its name"
-    await client.delete(f"{resource.path}/{third.json()['id']}", headers=people.admin.headers)
+    await client.delete(f"{path}/{third.json()['id']}", headers=people.admin.headers)
 
 
 async def test_an_activity_is_captured_once(client: httpx.AsyncClient, people: People) -> None:
@@ -375,6 +411,7 @@ async def test_rings_are_refused(client: httpx.AsyncClient, people: People) -> N
     ring = await client.patch(
         f"/teams/{upper}", headers=people.admin.headers, json={"parent_id": lower.json()["id"]}
     )
+    assert ring.status_code == 409
     assert ring.json()["errors"] == [{"pointer": "/parent_id", "detail": "would make a ring"}]
 
 

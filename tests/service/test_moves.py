@@ -25,6 +25,7 @@ def stage(key: str, position: int, status: str = "open", *criteria: dict[str, An
         "status": status,
         "probability": chance,
         "forecast_category": category,
+        "entry_criteria": [],
         "exit_criteria": list(criteria),
     }
 

@@ -355,3 +355,81 @@ async def test_a_put_empties_lists_as_lists(client: httpx.AsyncClient, people: P
     url = f"/playbooks/{made.json()['id']}"
     put = await client.put(url, headers=people.ops.headers | ANY, json={"name": "P"})
     assert (put.json()["steps"], put.json()["criteria"], put.json()["cf"]) == ([], [], {})
+
+
+async def _pipeline(client: httpx.AsyncClient, people: People, key: str, **rules: Any) -> dict[str, Any]:
+    """A pipeline of two open stages, won and lost; the second open one asks for an amount to come in."""
+    ops = people.ops.headers
+    made = await client.post("/pipelines", headers=ops, json={"key": key, "name": key})
+    assert made.status_code == 201, made.text
+    amount = [{"field": "amount", "op": "gte", "value": 100}]
+    for position, (stage, status, chance, category, entry) in enumerate((
+        ("talk", "open", 0.2, "pipeline", []),
+        ("offer", "open", 0.6, "best_case", amount),
+        ("won", "won", 1.0, "closed", []),
+        ("lost", "lost", 0.0, "omitted", []),
+    )):  # fmt: skip
+        body = {"pipeline_id": made.json()["id"], "key": stage, "name": stage.title(), "position": position}
+        body |= {
+            "status": status,
+            "probability": chance,
+            "forecast_category": category,
+            "entry_criteria": entry,
+        }
+        assert (await client.post("/stages", headers=ops, json=body)).status_code == 201
+    changed = await client.patch(f"/pipelines/{made.json()['id']}", headers=ops, json=rules)
+    assert changed.status_code == 200, changed.text
+    return changed.json()  # type: ignore[no-any-return]
+
+
+async def test_a_stage_is_entered_with_what_it_asks_for(client: httpx.AsyncClient, people: People) -> None:
+    pipeline = await _pipeline(client, people, "entry")
+    small = await _deal(client, people.rep, pipeline_id=pipeline["id"], amount=99)
+    refused = await _move(client, people.rep, small, to="offer")
+    assert refused.status_code == 409
+    assert refused.json()["errors"] == [
+        {"pointer": "/amount", "detail": "entering Offer asks for amount at least 100"}
+    ]
+    born = await client.post(
+        "/opportunities",
+        headers=people.rep.headers,
+        json={"name": "Deal", "pipeline_id": pipeline["id"], "stage": "offer"},
+    )
+    assert born.status_code == 409
+    await client.patch(f"/opportunities/{small['id']}", headers=people.rep.headers, json={"amount": 100})
+    assert (await _move(client, people.rep, small, to="offer")).status_code == 200
+
+
+async def test_a_closed_deal_comes_back_by_the_rule_of_its_pipeline(
+    client: httpx.AsyncClient, people: People, database: Database
+) -> None:
+    rules = {"reopen_roles": ["manager"], "reopen_within_days": 30, "reopen_stage": "talk"}
+    pipeline = await _pipeline(client, people, "reopening", **rules)
+    deal = await _deal(client, people.rep, pipeline_id=pipeline["id"], amount=500)
+    assert (await _move(client, people.rep, deal, to="won")).status_code == 200
+    assert (await _move(client, people.rep, deal, to="talk")).status_code == 403
+    for person, to, why in (
+        (people.ops, "talk", "Closed deals of this pipeline are reopened by manager."),
+        (people.manager, "offer", "A closed deal of this pipeline is reopened into talk."),
+    ):
+        refused = await _move(client, person, deal, to=to)
+        assert (refused.status_code, refused.json()["detail"]) == (409, why)
+    async with database.begin() as tx:
+        await tx.execute("SELECT set_config('sales.event', gen_random_uuid()::text, TRUE)")
+        await tx.execute(
+            "UPDATE opportunities SET closed_at = closed_at - interval '31 days' WHERE id = $1::uuid"
+            " /* access:opportunities */",
+            deal["id"],
+        )
+    late = await _move(client, people.manager, deal, to="talk")
+    assert late.status_code == 409
+    assert "30 days" in late.json()["detail"]
+    url = f"/pipelines/{pipeline['id']}"
+    await client.patch(url, headers=people.ops.headers, json={"reopen_within_days": None})
+    assert (await _move(client, people.manager, deal, to="talk")).status_code == 200
+    stage = await client.get(f"/stages?pipeline_id={pipeline['id']}&key=talk", headers=people.ops.headers)
+    gone = await client.delete(f"/stages/{stage.json()['items'][0]['id']}", headers=people.ops.headers)
+    assert gone.status_code == 409
+    for stage_key in ("won", "nowhere"):
+        wrong = await client.patch(url, headers=people.ops.headers, json={"reopen_stage": stage_key})
+        assert wrong.json()["errors"][0]["pointer"] == "/reopen_stage"

@@ -12,6 +12,7 @@ from service import crud, query
 from service.access import SYSTEM
 from service.db import Database
 from service.domains.accounts import resource as accounts
+from service.domains.campaigns import resource as campaigns
 from service.domains.opportunities import resource as opportunities
 from service.domains.pipelines import pipeline as pipelines
 from service.domains.pipelines import resource as stages
@@ -48,6 +49,8 @@ async def deals(database: Database, people: People) -> dict[str, dict[str, Any]]
             tx, accounts, SYSTEM, {"name": "Mill", "industry": "steel", "owner_id": people.rep.id}
         )
         rivals = [UUID(int=number + 1) for number in range(2)]
+        for rival in rivals:
+            await crud.insert(tx, campaigns, SYSTEM, {"id": rival, "name": "Campaign"})
         for name, amount, close, step, region, count in DEALS:
             made[name] = await crud.insert(tx, opportunities, people.rep.actor, {
                 "name": name, "amount": None if amount is None else Decimal(str(amount)),
