@@ -67,6 +67,12 @@ class Request(msgspec.Struct, kw_only=True):
     """A saved view, which `saved.applied` puts in."""
 
 
+class Outer(msgspec.Struct, frozen=True):
+    """Among `fixed`: a column of the statement around this one, not a value."""
+
+    sql: str
+
+
 class Page(msgspec.Struct):
     """`body` is the finished JSON text of the list."""
 
@@ -187,7 +193,7 @@ def parse(query_string: bytes) -> Request:
         raise BadRequest("The query string cannot be read.") from None
     for name, value in pairs:
         if name in RESERVED:
-            _reserved(request, name, value)
+            reserved(request, name, value)
         else:
             field, _, operator = name.partition("[")
             request.filters.append((field, operator.rstrip("]") or "eq", value))
@@ -196,7 +202,8 @@ def parse(query_string: bytes) -> Request:
     return request
 
 
-def _reserved(request: Request, name: str, value: str) -> None:
+def reserved(request: Request, name: str, value: str) -> None:
+    """Sets one of the parameters that are no filters; raises `BadRequest` for a value that it does not take."""
     try:
         match name:
             case "limit":
@@ -303,7 +310,10 @@ class Builder:
         else:
             seen = guard(self.actor, source.table, "t", self.params)
         parts = [seen, "t.deleted_at IS NULL"]
-        parts += [f't."{name}" = {self.params.add(value)}' for name, value in fixed.items()]
+        parts += [
+            f't."{name}" = {value.sql if isinstance(value, Outer) else self.params.add(value)}'
+            for name, value in fixed.items()
+        ]
         parts += [self.condition(*item) for item in self.request.filters]
         if self.request.text and source.text:
             pattern = self.params.add(f"%{_like(self.request.text)}%")

@@ -52,6 +52,7 @@ from service.domains import (
     views,
     webhooks,
 )
+from service.graphql import door
 from service.web import pages
 
 ROUTES: tuple[Any, ...] = (
@@ -105,5 +106,5 @@ ROUTES: tuple[Any, ...] = (
 )
 """Under `/api/v1`."""
 
-PAGES: tuple[Any, ...] = (*health.routes, *pages.pages)
-"""Under `/`: health, metrics, the document of the API, the web pages."""
+PAGES: tuple[Any, ...] = (*health.routes, *door.routes, *pages.pages)
+"""Under `/`: health, metrics, the document of the API, GraphQL, the web pages."""

@@ -252,6 +252,33 @@ async def stored(
     return as_shown(actor, row, home, stale=is_stale(row, row["champion"], updated_at, row["now"]))
 
 
+async def current(
+    database: Database, actor: Actor, table: str, ids: list[UUID]
+) -> dict[UUID, dict[str, Any]]:
+    """The current scores of those of the records that the actor sees, by their ids, in one statement."""
+    params = Params([ids])
+    seen = guard(actor, "current_scores", "s", params)
+    rows = await database.fetch(
+        "SELECT s.*, s.score_id AS id, c.version AS champion, now() AS now, t.status, t.updated_at,"
+        " (SELECT home_currency FROM company LIMIT 1) AS currency FROM current_scores s"
+        f" LEFT JOIN registry.champions c ON c.model = s.model JOIN {table} t ON t.id = s.entity_id /* access:{table} */"
+        f" WHERE s.entity_id = ANY($1::uuid[]) AND {seen}",
+        *params,
+    )
+    finished = ("won", "lost", "converted", "unqualified")
+    return {
+        row["entity_id"]: as_shown(
+            actor,
+            row,
+            row["currency"],
+            stale=is_stale(
+                row, row["champion"], None if row["status"] in finished else row["updated_at"], row["now"]
+            ),
+        )
+        for row in rows
+    }
+
+
 # --- routes ------------------------------------------------------------------------------------------------------
 
 

@@ -138,7 +138,9 @@ async def _fitting(tx: Tx, new: Row) -> None:
     base = await tx.fetchval(
         "SELECT base_role FROM roles WHERE id = $1 AND deleted_at IS NULL", new["role_id"]
     )
-    if base is not None and base != new["role"]:
+    if base is None:
+        raise Invalid.at("/role_id", "there is no such record")
+    if base != new["role"]:
         raise Invalid.at("/role_id", f"is based on the role {base}, not {new['role']}")
 
 
@@ -160,7 +162,7 @@ resource = Resource(
     draft=UserDraft,
     patch=UserPatch,
     item=User,
-    references={"manager_id": "users", "team_id": "teams", "role_id": "roles"},
+    references={"manager_id": "users", "team_id": "teams"},
     text=("name", "email"),
     tree="manager_id",
     check=check,
