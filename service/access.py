@@ -97,6 +97,8 @@ _rep = _role(
     _all(["opportunities"], {"stage", "whatif"}),
     _all(["leads"], {"status", "convert"}),
     _all(["recommendations"], {"done", "dismiss", "snooze"}),
+    _all(["accounts", "contacts", "leads"], {"merge"}),
+    _all(["duplicates"], {"read", "update"}),
     _all(["forecasts"], {"submit"}),
 )
 _manager = _role(
@@ -113,6 +115,7 @@ _ops = _role(
     _all(["webhooks"], WRITE),
     _all(["imports", "exports", "bulk", "changes"], {"read", "create", "undo"}),
     _all(["audit"], READ),
+    _all(["duplicates"], {"scan"}),
     _all(["periods"], {"lock"}),
     _all(["access"], {"explain"}),
 )

@@ -84,9 +84,19 @@ def texts(name: str) -> sa.Column[Any]:
     return sa.Column(name, ARRAY(sa.Text), nullable=False, server_default=sa.text("'{}'"))
 
 
-def ids(name: str) -> sa.Column[Any]:
-    """Ids of rows of another table; the route checks that they exist."""
-    return sa.Column(name, ARRAY(sa.Uuid), nullable=False, server_default=sa.text("'{}'"))
+def ids(name: str, target: str = "") -> sa.Column[Any]:
+    """Ids of rows of `target`; the route checks that they exist, and a merge follows them."""
+    info = {"ids_of": target} if target else {}
+    return sa.Column(name, ARRAY(sa.Uuid), nullable=False, server_default=sa.text("'{}'"), info=info)
+
+
+def merged_into(table: str) -> tuple[sa.Column[Any], sa.Index]:
+    """Which record a deleted one was merged into, and the index by which a later merge finds it."""
+    found = sa.text("merged_into_id IS NOT NULL")
+    return (
+        reference("merged_into_id", table),
+        sa.Index(f"ix_{table}_merged_into_id", "merged_into_id", postgresql_where=found),
+    )
 
 
 def index(name: str, *parts: Any, unique: bool = False, where: str | None = None) -> sa.Index:

@@ -82,6 +82,8 @@ class Resource(msgspec.Struct, kw_only=True, eq=False):
     """The shape of `…/history`."""
     beside: Callable[[Database, Actor, UUID], Awaitable[Row]] | None = None
     """What `…/history` tells beside the changes, such as a deal's way through the stages."""
+    warn: Callable[[Tx | Database, Actor, Row], Awaitable[dict[str, str]]] | None = None
+    """Headers that warn of what a new record looks like; the record is created all the same."""
     source: Any = None
 
     def __post_init__(self) -> None:
@@ -329,6 +331,8 @@ async def _create_at_once(
             raise
     await validation.judge(database, resource.key, row)
     wanted, headers = _references(resource, actor, row), _created(request, resource, row["id"], 1)
+    if resource.warn:
+        headers |= await resource.warn(database, actor, row)
     text = await single.create(
         database, resource.source, resource.name, actor, row, key, headers,
         lambda params: " AND ".join(_tests(actor, wanted, params)),
@@ -455,7 +459,8 @@ def _writers(resource: Resource) -> list[HTTPRouteHandler]:
                 return kept
             row = await insert(tx, resource, actor, draft)
             text, version = await document(tx, resource, actor, row["id"])
-            made = answer(text, 201, _created(request, resource, row["id"], version))
+            warned = await resource.warn(tx, actor, row) if resource.warn else {}
+            made = answer(text, 201, _created(request, resource, row["id"], version) | warned)
             await idempotency.keep(tx, actor, key, made)
         return made
 
@@ -517,6 +522,8 @@ def _removers(resource: Resource) -> list[HTTPRouteHandler]:
         async with _database(request).begin() as tx:
             old = await locked(tx, resource, actor, record_id, deleted=not deleted, parent=_parent(request))
             check_version(expected, old["version"])
+            if not deleted and old.get("merged_into_id"):
+                raise Conflict(f"It was merged into {old['merged_into_id']}: undo the merge instead.")
             await remove(tx, resource, actor, old, deleted=deleted)
 
     @delete(path + "/{record_id:uuid}", name=f"delete {path}", status_code=204, opt={"delete": resource})

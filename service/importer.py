@@ -26,6 +26,7 @@ from service.ids import new_id
 from service.importing.completing import Completion
 from service.importing.judging import Good, Judge, empty
 from service.importing.known import Known
+from service.importing.likeness import Likeness
 from service.importing.ordering import Chunk, chunks, ordered
 from service.importing.records import Reader, Record, Report, Values, refs_of
 from service.importing.storing import Store
@@ -72,6 +73,7 @@ class Importer:
         self.known = Known(database, source, natural)
         self.store = Store(actor, source, resources, self.now)
         self.completion = Completion(database, actor, self.now, resources) if completes else None
+        self.likeness = Likeness(database, self.report)
         self._progress, self._checkpoint = progress, checkpoint
         self._done: dict[str, int] = {}
         self._selves = {table: found for table, one in resources.items() if (found := _selves(one))}
@@ -113,6 +115,7 @@ class Importer:
             for fault in chunk.faults:
                 self.report.take(fault)
             goods = await self._judge(judge, chunk) if chunk.records else []
+            await self.likeness.compare(chunk.table, goods)
             goes_on = await (self._stored(chunk, goods) if stores else self._counted(goods))
             await self._tell(chunk)
             if not goes_on:

@@ -117,6 +117,13 @@ def _operation(route: HTTPRoute, method: str, handler: Any, known: dict[Any, Any
             },
         },
     }
+    if role == "create" and resource is not None and resource.warn:
+        operation["responses"][str(status)]["headers"] = {
+            "Duplicate-Candidates": {
+                "description": "Ids of records that this one may be, each with its score (RFC 9651)",
+                "schema": {"type": "string"},
+            }
+        }
     if opt.get("public"):
         operation["security"] = []
     if body is not None:

@@ -21,6 +21,7 @@ refresh = Reaction("features.refresh", "batch")
 index_text = Reaction("search.index", "batch")
 deliver = Reaction("webhook.fanout", "batch")
 forecast = Reaction("forecast.touch", "batch")
+look_alike = Reaction("duplicates.look", "batch")
 
 REACTIONS: dict[str, tuple[Reaction, ...]] = {
     "opportunity.created": (score_deal, recommend, forecast, deliver),
@@ -35,12 +36,14 @@ REACTIONS: dict[str, tuple[Reaction, ...]] = {
     "line.*": (score_deal, forecast),
     "stakeholder.*": (score_deal, recommend),
     "activity.*": (score_deal, score_lead, recommend, index_text, deliver),
-    "lead.created": (score_lead, deliver),
-    "lead.updated": (score_lead, deliver),
+    "lead.created": (score_lead, look_alike, deliver),
+    "lead.updated": (score_lead, look_alike, deliver),
     "lead.assigned": (score_lead, deliver),
     "lead.status_changed": (score_lead, deliver),
+    "lead.merged": (score_lead, look_alike, deliver),
     "lead.converted": (refresh, deliver),
-    "account.*": (refresh, deliver),
+    "account.*": (refresh, look_alike, deliver),
+    "contact.*": (look_alike, deliver),
     "user.*": (refresh, deliver),
     "note.*": (index_text, deliver),
     "battle_card.*": (index_text, deliver),

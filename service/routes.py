@@ -13,6 +13,7 @@ from service.domains import (
     company,
     competitors,
     contacts,
+    duplicates,
     events,
     exchange_rates,
     explain,
@@ -23,6 +24,7 @@ from service.domains import (
     leads,
     league,
     lines,
+    merges,
     models,
     notes,
     opportunities,
@@ -103,6 +105,8 @@ ROUTES: tuple[Any, ...] = (
     *events.routes,
     *jobs.routes,
     *changes.routes,
+    *duplicates.routes,
+    *merges.routes,
 )
 """Under `/api/v1`."""
 

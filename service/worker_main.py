@@ -1,7 +1,7 @@
 """Every job of the product: type → handler."""
 
 from service import forecasting, indexing, recommending, rescoring, schedule, store, webhooks
-from service.domains import league, models, quotes
+from service.domains import duplicates, league, models, quotes
 from service.settings import Settings
 from service.worker import Handler
 
@@ -19,4 +19,5 @@ def handlers(settings: Settings) -> dict[str, Handler]:
         **indexing.handlers(),
         **recommending.handlers(),
         **webhooks.handlers(settings),
+        **duplicates.handlers,
     }

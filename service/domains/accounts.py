@@ -5,6 +5,7 @@ from uuid import UUID
 
 from msgspec import UNSET
 
+from service import alike
 from service import columns as c
 from service.crud import Resource, Row, crud
 from service.db import business_table
@@ -58,6 +59,8 @@ accounts = business_table(
     c.index("ix_accounts_territory_id", "territory_id", where="territory_id IS NOT NULL"),
     c.sorted_by("accounts", "name"),
     c.external("accounts"),
+    *c.merged_into("accounts"),
+    alike.index("accounts"),
 )
 
 # Shapes --------------------------------------------------------------------------------------------
@@ -108,6 +111,7 @@ resource = Resource(
     tree="parent_id",
     check=check,
     defaults=owned,
+    warn=alike.warning("accounts"),
 )
 
 routes = [

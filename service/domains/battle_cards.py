@@ -21,7 +21,7 @@ battle_cards = business_table(
     c.reference("competitor_id", "competitors", required=True),
     c.text("title", required=True),
     c.text("body", required=True),
-    c.ids("product_ids"),
+    c.ids("product_ids", "products"),
     c.texts("tags"),
     c.word("status", Status, default="draft"),
     c.reference("owner_id", "users"),

@@ -4,6 +4,7 @@ from uuid import UUID
 
 from msgspec import UNSET
 
+from service import alike
 from service import columns as c
 from service.crud import Resource, Row, crud
 from service.db import business_table
@@ -49,6 +50,8 @@ contacts = business_table(
     c.index("ix_contacts_email", "lower(email)", where="email IS NOT NULL"),
     c.sorted_by("contacts", "last_name"),
     c.external("contacts"),
+    *c.merged_into("contacts"),
+    alike.index("contacts"),
 )
 
 # Shapes --------------------------------------------------------------------------------------------
@@ -99,6 +102,7 @@ resource = Resource(
     tree="reports_to_id",
     check=check,
     defaults=owned,
+    warn=alike.warning("contacts"),
 )
 
 routes = [

@@ -11,6 +11,7 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath
 from msgspec import UNSET
 
+from service import alike
 from service import columns as c
 from service.access import Actor, require, visible
 from service.crud import Resource, Row, crud, document, insert, locked, plain, update
@@ -90,6 +91,8 @@ leads = business_table(
     c.index("ix_leads_response_due_at", "response_due_at", where="first_response_at IS NULL"),
     c.sorted_by("leads", "company"),
     c.external("leads"),
+    *c.merged_into("leads"),
+    alike.index("leads"),
 )
 
 # Shapes --------------------------------------------------------------------------------------------
@@ -321,6 +324,7 @@ resource = Resource(
     text=("last_name", "first_name", "company", "email"),
     check=check,
     defaults=defaults,
+    warn=alike.warning("leads"),
 )
 
 PARTS = {"lead": resource, "account": accounts, "contact": contacts, "opportunity": opportunities}

@@ -80,7 +80,7 @@ opportunities = business_table(
     c.word("loss_reason", LossReason),
     c.text("closed_note"),
     c.reference("competitor_id", "competitors"),
-    c.ids("competitor_ids"),
+    c.ids("competitor_ids", "competitors"),
     c.reference("territory_id", "territories"),
     c.instant("stage_entered_at", required=True),
     sa.CheckConstraint("(status = 'open') = (closed_at IS NULL)", name="closed_at"),

@@ -35,7 +35,7 @@ chunks = sa.Table(
     c.text("title", required=True),
     c.text("text", required=True),
     c.loose("opportunity_id"),
-    c.ids("competitor_ids"),
+    c.ids("competitor_ids", "competitors"),
     c.instant("written_at", required=True),
     sa.Column("fingerprint", sa.LargeBinary, nullable=False),
     sa.Column(

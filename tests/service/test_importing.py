@@ -133,6 +133,22 @@ async def test_what_the_database_alone_refuses_is_named_and_the_rest_goes_in(dat
     assert (fault.file, fault.line) == ("calls.csv", 3)
 
 
+async def test_rows_that_look_like_records_are_noted_and_go_in(database: Database) -> None:
+    """Compared with what was here before; twins within the file are the scan's affair."""
+
+    def firm(key: str, name: str, line: int) -> Record:
+        return Record("accounts", key, [Version({"name": name})], "accounts.csv", line)
+
+    await Importer(database, SYSTEM, "here", RESOURCES).run(lambda: iter([firm("1", "Umbrella Corp", 2)]))
+    rows = [firm("1", "umbrella", 2), firm("2", "Wayne", 3), firm("3", "Wayne Ltd", 4)]
+    report = await Importer(database, SYSTEM, "there", RESOURCES).run(lambda: iter(rows))
+    assert report.counts["accounts"]["created"] == 3
+    (note,) = report.notes
+    assert note[:3] == ("accounts.csv", "name", "umbrella")
+    assert note[3].startswith("line 2 looks like Umbrella Corp (")
+    assert note[3].endswith("The name is the same.")
+
+
 async def test_the_past_of_a_new_record_is_known_then(database: Database) -> None:
     at = [datetime(2026, month, 1, tzinfo=UTC) for month in (1, 2, 3)]
     versions = [

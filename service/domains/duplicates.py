@@ -1,0 +1,427 @@
+"""Duplicates: pairs of records that may be one, why, and what people said to it."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+import msgspec
+import sqlalchemy as sa
+from litestar import Request, Response, get, post
+from litestar.di import NamedDependency
+from litestar.params import FromQuery
+from msgspec import UNSET, Meta
+from sqlalchemy.dialects.postgresql import JSONB
+
+from service import alike, jobs, sight
+from service import columns as c
+from service.access import SYSTEM, Actor, guard, require
+from service.alike import KINDS, Candidate
+from service.db import INSTANT, Database, Params, Tx, metadata
+from service.domains import accounts, contacts, leads
+from service.errors import BadRequest, Invalid, NotFound
+from service.ids import new_id
+from service.jobs import Job
+from service.query import decode_cursor, encode_cursor
+from service.shapes import Given, Line
+from service.wire import answer, body
+from service.worker import Handler
+
+Row = dict[str, Any]
+Entity = Literal["accounts", "contacts", "leads"]
+Status = Literal["open", "dismissed"]
+
+# Tables --------------------------------------------------------------------------------------------
+
+pairs = sa.Table(
+    "duplicate_pairs",
+    metadata,
+    sa.Column("id", sa.Uuid, primary_key=True),
+    c.word("entity", Entity, required=True),
+    sa.Column("first_id", sa.Uuid, nullable=False),
+    sa.Column("second_id", sa.Uuid, nullable=False),
+    c.number("score", required=True),
+    sa.Column("reasons", JSONB, nullable=False),
+    c.word("status", Status, default="open"),
+    c.text("note"),
+    c.loose("decided_by_id"),
+    c.instant("decided_at"),
+    sa.Column("found_at", INSTANT, nullable=False, server_default=sa.func.now()),
+    sa.CheckConstraint("first_id < second_id", name="order"),
+    sa.Index("uq_duplicate_pairs_records", "entity", "first_id", "second_id", unique=True),
+    sa.Index("ix_duplicate_pairs_second_id", "second_id"),
+    sa.Index("ix_duplicate_pairs_score", "status", "score", "id"),
+)
+"""Derived, but for what people decided: `dismissed` is the memory that these two are not the same."""
+
+# Shapes --------------------------------------------------------------------------------------------
+
+
+class Reason(msgspec.Struct, kw_only=True):
+    """`weight` below zero speaks against it."""
+
+    field: str
+    text: str
+    weight: float
+
+
+class Like(msgspec.Struct, kw_only=True):
+    id: UUID
+    title: str
+    score: float
+    reasons: list[Reason]
+
+
+class Pair(msgspec.Struct, kw_only=True):
+    """Two records, `first_id` the older one, with how likely they are one and why."""
+
+    id: UUID
+    entity: Entity
+    first_id: UUID
+    second_id: UUID
+    first_title: str
+    second_title: str
+    score: float
+    reasons: list[Reason]
+    status: Status
+    note: str | None
+    decided_by_id: UUID | None
+    decided_at: datetime | None
+    found_at: datetime
+
+
+class Pairs(msgspec.Struct, kw_only=True):
+    """The likeliest first."""
+
+    items: list[Pair]
+    next: str | None
+
+
+class Draft(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """`values` are members of the record's own draft, as far as they are known; or `id` names a record that is there."""
+
+    entity: Entity
+    id: Given[UUID] = UNSET
+    values: Given[dict[str, Any]] = UNSET
+
+
+class Found(msgspec.Struct, kw_only=True):
+    items: list[Like]
+
+
+class Decision(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    entity: Entity
+    ids: Annotated[list[UUID], Meta(min_length=2, max_length=2)]
+    note: Given[Line] = UNSET
+
+
+class Scan(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    entity: Entity
+
+
+class Queued(msgspec.Struct, kw_only=True):
+    job: UUID
+
+
+# Rules ---------------------------------------------------------------------------------------------
+
+MOST_IN_BLOCK = 50
+"""A key that more records share says nothing: it is the company's switchboard, or a very common name."""
+MOST_PAIRS = 100_000
+PAGE = 2_000
+DRAFTS: dict[str, Any] = {
+    "accounts": accounts.AccountDraft,
+    "contacts": contacts.ContactDraft,
+    "leads": leads.LeadDraft,
+}
+
+_KEEP = """
+INSERT INTO duplicate_pairs (id, entity, first_id, second_id, score, reasons)
+SELECT i, $1, f, s, x, r::jsonb FROM unnest($2::uuid[], $3::uuid[], $4::uuid[], $5::float8[], $6::text[]) AS v(i, f, s, x, r)
+ON CONFLICT (entity, first_id, second_id)
+DO UPDATE SET score = excluded.score, reasons = excluded.reasons, found_at = now()"""
+
+
+async def keep(run: Database | Tx, entity: str, found: Sequence[tuple[UUID, UUID, float, list[Row]]]) -> None:
+    """Stores pairs, or what is known of them now; a decision stays."""
+    unique = {(min(a, b), max(a, b)): (points, reasons) for a, b, points, reasons in found}
+    if unique:
+        await run.execute(
+            _KEEP,
+            entity,
+            [new_id() for _ in unique],
+            [first for first, _ in unique],
+            [second for _, second in unique],
+            [points for points, _ in unique.values()],
+            [msgspec.json.encode(reasons).decode() for _, reasons in unique.values()],
+        )
+
+
+async def rows_of(run: Database | Tx, entity: str, ids: Sequence[UUID]) -> dict[UUID, Row]:
+    """What is compared of these records."""
+    rows = await run.fetch(
+        f"SELECT {KINDS[entity].shown('t')} FROM {entity} t WHERE t.id = ANY($1::uuid[]) AND t.deleted_at IS NULL"
+        f" /* access:{entity} */",  # pairs are shown to who sees both records
+        list(ids),
+    )
+    return {row["id"]: dict(row) for row in rows}
+
+
+def _condition(actor: Actor, entity: str, params: Params) -> str:
+    """Both records of a pair of `entity` are there, and this actor sees them."""
+    both = " AND ".join(
+        f"EXISTS (SELECT 1 FROM {entity} r WHERE r.id = p.{side} AND r.deleted_at IS NULL"
+        f" AND {guard(actor, entity, 'r', params)})"
+        for side in ("first_id", "second_id")
+    )
+    return f"(p.entity = '{entity}' AND {both})"
+
+
+async def _known(run: Database | Tx, actor: Actor, entity: str, ids: Sequence[UUID]) -> None:
+    """Raises `NotFound` unless the actor sees all of these records."""
+    params = Params([list(ids)])
+    seen = guard(actor, entity, "t", params)
+    found = await run.fetchval(
+        f"SELECT count(*) FROM {entity} t WHERE t.id = ANY($1::uuid[]) AND t.deleted_at IS NULL AND {seen}",
+        *params,
+    )
+    if found != len(set(ids)):
+        raise NotFound("There is no such record.")
+
+
+async def dismissed(run: Database | Tx, entity: str, record_id: UUID) -> set[UUID]:
+    """Records that somebody said are not this one."""
+    rows = await run.fetch(
+        "SELECT CASE WHEN first_id = $2 THEN second_id ELSE first_id END AS other FROM duplicate_pairs"
+        " WHERE entity = $1 AND status = 'dismissed' AND (first_id = $2 OR second_id = $2)",
+        entity,
+        record_id,
+    )
+    return {row["other"] for row in rows}
+
+
+async def look(claimed: list[Job]) -> None:
+    """Reaction to written records: the pairs that they are in now, as of their newest values."""
+    database = claimed[0].database
+    by_entity: dict[str, set[UUID]] = {}
+    for job in claimed:
+        entity = sight.table_of(job.payload["entity_type"])
+        if entity in KINDS and job.payload.get("entity_id"):
+            by_entity.setdefault(entity, set()).add(UUID(job.payload["entity_id"]))
+    for entity, ids in by_entity.items():
+        rows = await rows_of(database, entity, sorted(ids))
+        for record_id in sorted(ids):
+            await _renew(database, entity, record_id, rows.get(record_id))
+
+
+async def _renew(database: Database, entity: str, record_id: UUID, row: Row | None) -> None:
+    found = await alike.candidates(database, SYSTEM, entity, row) if row else []
+    kept = [candidate.id for candidate in found]
+    await database.execute(
+        "DELETE FROM duplicate_pairs WHERE entity = $1 AND status = 'open'"
+        " AND (first_id = $2 AND second_id <> ALL($3::uuid[]) OR second_id = $2 AND first_id <> ALL($3::uuid[]))",
+        entity,
+        record_id,
+        kept,
+    )
+    await keep(database, entity, [(record_id, one.id, one.score, one.reasons) for one in found])
+
+
+_BLOCKS = """
+DECLARE blocks NO SCROLL CURSOR FOR
+WITH keyed AS (
+    SELECT t.id, unnest({keys}) AS key FROM {table} t WHERE t.deleted_at IS NULL /* access:{table} */
+),
+blocks AS (
+    SELECT array_agg(DISTINCT id ORDER BY id) AS ids FROM keyed GROUP BY key HAVING count(*) BETWEEN 2 AND {most}
+)
+SELECT DISTINCT a.id AS first, b.id AS second FROM blocks, unnest(ids) a(id), unnest(ids) b(id) WHERE a.id < b.id"""
+
+
+async def scan(job: Job) -> Row:
+    """All pairs of one entity anew: blocks by key, then each pair judged; what does not hold any more goes."""
+    database, entity = job.database, job.payload["entity"]
+    began = await database.fetchval("SELECT now()")
+    looked = found = 0
+    async with database.begin() as tx:  # reads only: it holds nobody up
+        await tx.execute(_BLOCKS.format(keys=KINDS[entity].keys("t"), table=entity, most=MOST_IN_BLOCK))
+        while found < MOST_PAIRS and (page := await tx.fetch(f"FETCH {PAGE} FROM blocks")):
+            found += await _judge(database, entity, [(row["first"], row["second"]) for row in page])
+            looked += len(page)
+            await job.progress(looked, counts={"created": found})
+    if found < MOST_PAIRS:
+        await database.execute(
+            "DELETE FROM duplicate_pairs WHERE entity = $1 AND status = 'open' AND found_at < $2",
+            entity,
+            began,
+        )
+    return {"entity": entity, "compared": looked, "found": found, "is_whole": found < MOST_PAIRS}
+
+
+async def _judge(database: Database, entity: str, page: list[tuple[UUID, UUID]]) -> int:
+    rows = await rows_of(database, entity, sorted({one for pair in page for one in pair}))
+    worth = []
+    for first, second in page:
+        if first in rows and second in rows:
+            points, reasons = alike.score(entity, rows[first], rows[second])
+            if points >= alike.WORTH_STORING:
+                worth.append((first, second, points, reasons))
+    await keep(database, entity, worth)
+    return len(worth)
+
+
+async def _titled(run: Database, items: list[Row]) -> list[Row]:
+    titles: dict[UUID, str] = {}
+    for entity in {item["entity"] for item in items}:
+        ids = {item[side] for item in items if item["entity"] == entity for side in ("first_id", "second_id")}
+        rows = await rows_of(run, entity, sorted(ids))
+        titles |= {key: KINDS[entity].name(row) for key, row in rows.items()}
+    return [
+        item
+        | {
+            "first_title": titles.get(item["first_id"], ""),
+            "second_title": titles.get(item["second_id"], ""),
+        }
+        for item in items
+    ]
+
+
+handlers: dict[str, Handler] = {"duplicates.look": look, "duplicates.scan": scan}
+
+# Routes --------------------------------------------------------------------------------------------
+
+
+@get(
+    "/duplicates", opt={"answer": Pairs, "query": ("entity", "id", "status", "min_score", "limit", "cursor")}
+)
+async def many(
+    database: NamedDependency[Database],
+    actor: NamedDependency[Actor],
+    entity: FromQuery[str | None] = None,
+    id: FromQuery[UUID | None] = None,  # the name in the query string
+    status: FromQuery[str] = "open",
+    min_score: FromQuery[float] = 0.0,
+    limit: FromQuery[int] = 50,
+    cursor: FromQuery[str | None] = None,
+) -> Response[bytes]:
+    """Pairs that may be one record, the likeliest first: of one entity, of one record, open or dismissed."""
+    require(actor, "duplicates", "read")
+    if entity is not None and entity not in KINDS:
+        raise BadRequest(f"entity: there are {', '.join(KINDS)}.")
+    if status not in ("open", "dismissed"):
+        raise BadRequest("status: there are open and dismissed.")
+    size, params = max(1, min(200, limit)), Params([status, min_score])
+    kinds = [entity] if entity else list(KINDS)
+    conditions = ["(" + " OR ".join(_condition(actor, kind, params) for kind in kinds) + ")"]
+    if id is not None:
+        conditions.append(f"{params.add(id)}::uuid IN (p.first_id, p.second_id)")
+    if cursor is not None:
+        points, last = _position(cursor)
+        conditions.append(f"(p.score, p.id) < ({params.add(points)}::float8, {params.add(last)}::uuid)")
+    rows = await database.fetch(
+        f"SELECT p.* FROM duplicate_pairs p WHERE p.status = $1 AND p.score >= $2::float8"
+        f" AND {' AND '.join(conditions)} ORDER BY p.score DESC, p.id DESC LIMIT {size + 1}",
+        *params,
+    )
+    following = encode_cursor([rows[size - 1]["score"], rows[size - 1]["id"]]) if len(rows) > size else None
+    items = await _titled(database, [dict(row) for row in rows[:size]])
+    return answer({"items": items, "next": following})
+
+
+def _position(cursor: str) -> tuple[float, UUID]:
+    try:
+        points, last = decode_cursor(cursor)
+        return float(points), UUID(last)
+    except (ValueError, TypeError, AttributeError):
+        raise BadRequest("cursor: this is not a cursor of this list.") from None
+
+
+@post("/duplicates/check", status_code=200, opt={"body": Draft, "answer": Found})
+async def check(
+    request: Request[Any, Any, Any], database: NamedDependency[Database], actor: NamedDependency[Actor]
+) -> Response[bytes]:
+    """Records like a draft, or like one that is there: as new as the database itself."""
+    require(actor, "duplicates", "read")
+    asked = await body(request, Draft)
+    require(actor, asked.entity, "read")
+    if (asked.id is UNSET) == (asked.values is UNSET):
+        raise Invalid.at("/values", "name either id or values")
+    if asked.id is not UNSET:
+        await _known(database, actor, asked.entity, [asked.id])
+        row = (await rows_of(database, asked.entity, [asked.id]))[asked.id]
+        without = await dismissed(database, asked.entity, asked.id)
+    else:
+        row, without = _typed(asked.entity, asked.values or {}), set()
+    found: list[Candidate] = await alike.candidates(database, actor, asked.entity, row)
+    return answer({"items": [one for one in found if one.id not in without]})
+
+
+def _typed(entity: Entity, values: Row) -> Row:
+    """The members of a draft that may be unfinished: each typed by the draft's own shape."""
+    hints = {field.name: field.type for field in msgspec.structs.fields(DRAFTS[entity])}
+    for name, value in values.items():
+        if name not in hints:
+            raise Invalid.at(f"/values/{name}", "Object contains unknown field")
+        try:
+            values[name] = msgspec.convert(value, hints[name])
+        except msgspec.ValidationError as error:
+            raise Invalid.at(f"/values/{name}", str(error)) from None
+    return values
+
+
+@post("/duplicates/scan", status_code=202, opt={"body": Scan, "answer": Queued})
+async def start(
+    request: Request[Any, Any, Any], tx: NamedDependency[Tx], actor: NamedDependency[Actor]
+) -> Response[bytes]:
+    """Looks through all records of one entity, as a job."""
+    require(actor, "duplicates", "scan")
+    asked = await body(request, Scan)
+    payload = {"entity": asked.entity}
+    return answer(
+        {"job": await jobs.enqueue(tx, "duplicates.scan", payload, actor=actor, key=asked.entity)}, 202
+    )
+
+
+async def _decide(request: Request[Any, Any, Any], tx: Tx, actor: Actor, status: Status) -> Response[bytes]:
+    require(actor, "duplicates", "update")
+    asked = await body(request, Decision)
+    first, second = sorted(asked.ids)
+    if first == second:
+        raise Invalid.at("/ids/1", "must be another record")
+    await _known(tx, actor, asked.entity, [first, second])
+    rows = await rows_of(tx, asked.entity, [first, second])
+    points, reasons = alike.score(asked.entity, rows[first], rows[second])
+    await keep(tx, asked.entity, [(first, second, points, reasons)])
+    pair = await tx.fetchrow(
+        "UPDATE duplicate_pairs SET status = $4, note = $5, decided_by_id = $6, decided_at = now()"
+        " WHERE entity = $1 AND first_id = $2 AND second_id = $3 RETURNING *",
+        asked.entity,
+        first,
+        second,
+        status,
+        None if asked.note is UNSET else asked.note,
+        actor.id,
+    )
+    names = {
+        f"{side}_title": KINDS[asked.entity].name(rows[pair[f"{side}_id"]]) for side in ("first", "second")
+    }
+    return answer(dict(pair) | names)
+
+
+@post("/duplicates/dismiss", status_code=200, opt={"body": Decision, "answer": Pair})
+async def dismiss(
+    request: Request[Any, Any, Any], tx: NamedDependency[Tx], actor: NamedDependency[Actor]
+) -> Response[bytes]:
+    """Says that two records are not the same: neither a scan nor a change brings the pair up again."""
+    return await _decide(request, tx, actor, "dismissed")
+
+
+@post("/duplicates/reopen", status_code=200, opt={"body": Decision, "answer": Pair})
+async def reopen(
+    request: Request[Any, Any, Any], tx: NamedDependency[Tx], actor: NamedDependency[Actor]
+) -> Response[bytes]:
+    """Takes that back."""
+    return await _decide(request, tx, actor, "open")
+
+
+routes: list[Any] = [many, check, start, dismiss, reopen]

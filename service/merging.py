@@ -1,0 +1,273 @@
+"""Merging records that are one: which values stay, who pointed at the others, all as one change set.
+
+Nothing here knows a table by name: what points at a record is read from the tables' own foreign keys, and from columns
+that hold lists of ids. History is left as it is, so the undo of the change set is the un-merge, weeks later too.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+from uuid import UUID
+
+import msgspec
+import sqlalchemy as sa
+
+from service import echo, ledger
+from service.access import Actor, guard, hidden, require
+from service.changes import KEYED
+from service.crud import Resource, Row, update
+from service.db import Database, Params, Tx, metadata
+from service.errors import Conflict, Invalid, NotFound
+
+COUPLED = {"annual_revenue": "currency"}
+"""An amount takes its currency along."""
+
+
+class Reference(msgspec.Struct, frozen=True):
+    """A column of `table` that points at merged records; `is_list` where it holds several ids."""
+
+    table: sa.Table
+    column: str
+    is_list: bool = False
+
+    @property
+    def name(self) -> str:
+        return f"{self.table.name}.{self.column}"
+
+    @property
+    def marker(self) -> str:
+        return f"/* access:{self.table.name} */"  # what hangs on a record goes with it, whoever owns it
+
+    def points(self, ids: str) -> str:
+        """The condition that a row points at one of the ids in the placeholder."""
+        return (
+            f't."{self.column}" && {ids}::uuid[]'
+            if self.is_list
+            else f't."{self.column}" = ANY({ids}::uuid[])'
+        )
+
+
+def references_to(target: str) -> list[Reference]:
+    """Everything that points at rows of `target`, from the tables themselves."""
+    return [
+        Reference(table, str(column.name), "ids_of" in column.info)
+        for table in metadata.sorted_tables
+        for column in table.columns
+        if any(key.column.table.name == target for key in column.foreign_keys)
+        or column.info.get("ids_of") == target
+    ]
+
+
+# --- what stays ----------------------------------------------------------------------------------------------------
+
+
+def _is_empty(value: Any) -> bool:
+    return value is None or value == "" or value == [] or value == {}
+
+
+def mergeable(resource: Resource, actor: Actor) -> list[str]:
+    """The fields of which one value stays: what a draft may say, as far as the actor may see it."""
+    unseen = hidden(actor, resource.key)
+    return [
+        name
+        for name in resource.draft.__struct_fields__
+        if name in resource.table.c and name not in unseen and name != "status"
+    ]
+
+
+def survivors(
+    resource: Resource, names: Iterable[str], winner: Row, losers: Sequence[Row], chosen: dict[str, UUID]
+) -> dict[str, tuple[Any, UUID]]:
+    """Field → the value that stays and the record it comes from, where it is another than the winner's.
+
+    What was chosen; else the winner's own; where that is empty the newest that is not. Opt-outs hold whoever gave them;
+    lists and external ids are united, the winner's first.
+    """
+    rows = {row["id"]: row for row in (winner, *losers)}
+    newest = sorted(losers, key=lambda row: row["updated_at"], reverse=True)
+    found: dict[str, tuple[Any, UUID]] = {}
+    for name in names:
+        if name in chosen:
+            source = rows[chosen[name]]
+            value = source[name]
+        else:
+            value, source = _survivor(resource.table.c[name], name, winner, newest)
+        if value != winner[name]:
+            found[name] = (value, source["id"])
+    for amount, unit in COUPLED.items():
+        if amount in found and unit not in chosen:
+            found[unit] = (rows[found[amount][1]][unit], found[amount][1])
+    return found
+
+
+def _survivor(column: sa.Column[Any], name: str, winner: Row, newest: Sequence[Row]) -> tuple[Any, Row]:
+    if name in KEYED:
+        united: Row = {}
+        for row in reversed([winner, *newest]):
+            united |= {key: value for key, value in row[name].items() if not _is_empty(value)}
+        return united, winner
+    if isinstance(column.type, sa.ARRAY):
+        return list(dict.fromkeys(one for row in (winner, *newest) for one in row[name])), winner
+    if isinstance(column.type, sa.Boolean):
+        first = next((row for row in (winner, *newest) if row[name]), winner)
+        return first[name], first
+    first = next((row for row in (winner, *newest) if not _is_empty(row[name])), winner)
+    return first[name], first
+
+
+# --- the records ---------------------------------------------------------------------------------------------------
+
+
+async def rows(
+    run: Tx | Database,
+    resource: Resource,
+    actor: Actor,
+    winner_id: UUID,
+    loser_ids: Sequence[UUID],
+    *,
+    lock: bool,
+) -> tuple[Row, list[Row]]:
+    """Winner and losers, if the actor sees all of them. Raises `Conflict` for a merge of a record with itself."""
+    ids = [winner_id, *loser_ids]
+    if len(set(ids)) != len(ids):
+        raise Conflict("A record is not merged with itself.")
+    params = Params([ids])
+    seen = guard(actor, resource.key, "t", params)
+    found = await run.fetch(
+        f"SELECT t.* FROM {resource.key} t WHERE t.id = ANY($1::uuid[]) AND t.deleted_at IS NULL AND {seen}"
+        f" ORDER BY t.id{' FOR UPDATE OF t' if lock else ''}",
+        *params,
+    )
+    by_id = {row["id"]: dict(row) for row in found}
+    if len(by_id) != len(ids):
+        raise NotFound("One of these records does not exist.")
+    if any(row.get("converted_at") for row in by_id.values()):
+        raise Conflict("A converted lead is not merged: merge what it became.")
+    return by_id[winner_id], [by_id[one] for one in loser_ids]
+
+
+def judge(
+    resource: Resource, actor: Actor, winner: Row, losers: Sequence[Row], chosen: dict[str, UUID]
+) -> dict[str, tuple[Any, UUID]]:
+    """`survivors` of what was asked for. Raises `Invalid` that points at a wrong choice."""
+    names, ids = mergeable(resource, actor), {winner["id"], *(row["id"] for row in losers)}
+    for name, source in chosen.items():
+        if name not in names:
+            raise Invalid.at(f"/fields/{name}", "there is no such field to choose")
+        if source not in ids:
+            raise Invalid.at(f"/fields/{name}", "is none of the merged records")
+        if name not in resource.patch.__struct_fields__ and source != winner["id"]:
+            require(actor, resource.key, "assign")
+    found = survivors(resource, names, winner, losers, chosen)
+    for reference in references_to(resource.key):
+        if reference.table is resource.table and reference.column in names:
+            value, source = found.get(reference.column, (winner[reference.column], winner["id"]))
+            if value in ids:  # it pointed at one that is now itself
+                found[reference.column] = (None, source)
+    return found
+
+
+async def children(run: Tx | Database, resource: Resource, losers: Sequence[Row]) -> dict[str, int]:
+    """How many records point at the losers, by table and column."""
+    ids, counts = [row["id"] for row in losers], {}
+    for reference in references_to(resource.key):
+        counts[reference.name] = await run.fetchval(
+            f"SELECT count(*) FROM {reference.table.name} t WHERE {reference.points('$1')} AND t.id <> ALL($1::uuid[])"
+            f" {reference.marker}",
+            ids,
+        )
+    return {name: count for name, count in counts.items() if count}
+
+
+async def merge(
+    tx: Tx,
+    resource: Resource,
+    actor: Actor,
+    winner: Row,
+    losers: Sequence[Row],
+    kept: dict[str, tuple[Any, UUID]],
+) -> dict[str, int]:
+    """Writes the merge of locked rows; returns how many records were re-parented, by table and column."""
+    ids = [row["id"] for row in losers]
+    said = {
+        "loser_ids": list(map(str, ids)),
+        "fields": {name: str(source) for name, (_, source) in kept.items()},
+    }
+    changes = {name: value for name, (value, _) in kept.items()}
+    kind = f"{resource.name}.merged"
+    if await update(tx, resource, actor, winner, changes, kind=kind, data=said) is winner:
+        await ledger.record(
+            tx, actor, kind, resource.name, winner["id"], version=winner["version"], data=said
+        )
+    await _retire(tx, resource, actor, winner, losers)
+    counts = {}
+    for reference in references_to(resource.key):
+        counts[reference.name] = await _hand_over(tx, actor, reference, winner["id"], ids)
+        if reference.table is resource.table and reference.column != "merged_into_id":
+            await _refuse_ring(tx, reference, winner["id"])
+    moved = {reference.table for reference in references_to(resource.key) if counts[reference.name]}
+    await echo.tell(tx, actor, [table for table in moved if table.info.get("business")])
+    return {name: count for name, count in counts.items() if count}
+
+
+async def _retire(tx: Tx, resource: Resource, actor: Actor, winner: Row, losers: Sequence[Row]) -> None:
+    ids = [row["id"] for row in losers]
+    await tx.execute(
+        f"UPDATE {resource.key} t SET deleted_at = now(), merged_into_id = $2, version = t.version + 1,"
+        f" updated_at = clock_timestamp(), updated_by_id = $3 WHERE t.id = ANY($1::uuid[]) /* access:{resource.key} */",
+        ids,
+        winner["id"],
+        actor.id,
+    )
+    said = [(one, {"merged_into_id": str(winner["id"])}) for one in ids]
+    versions = {row["id"]: row["version"] + 1 for row in losers}
+    await ledger.record_each(tx, actor, f"{resource.name}.deleted", resource.name, said, versions)
+
+
+async def _hand_over(tx: Tx, actor: Actor, reference: Reference, winner_id: UUID, ids: list[UUID]) -> int:
+    """Points a column at the winner; of rows that would stand there twice the surplus is deleted."""
+    await _drop_doubles(tx, actor, reference, winner_id, ids)
+    is_ours = reference.table.info.get("business")
+    own = ", version = t.version + 1, updated_at = clock_timestamp(), updated_by_id = $3" if is_ours else ""
+    value = (
+        f"ARRAY(SELECT DISTINCT CASE WHEN x = ANY($1::uuid[]) THEN $2::uuid ELSE x END FROM unnest(t.{reference.column}) x)"
+        if reference.is_list
+        else "$2::uuid"
+    )
+    done = await tx.execute(
+        f'UPDATE {reference.table.name} t SET "{reference.column}" = {value}{own}'
+        f" WHERE {reference.points('$1')} AND t.id <> ALL($1::uuid[] || $2::uuid) {reference.marker}",
+        *(ids, winner_id, *([actor.id] if is_ours else [])),
+    )
+    return int(done.split()[-1])
+
+
+async def _drop_doubles(tx: Tx, actor: Actor, reference: Reference, winner_id: UUID, ids: list[UUID]) -> None:
+    table = reference.table
+    for index in table.indexes:
+        names = [column.name for column in index.columns]
+        if not index.unique or reference.column not in names or "deleted_at" not in table.c:
+            continue
+        same = " AND ".join(f't."{n}" IS NOT DISTINCT FROM o."{n}"' for n in names if n != reference.column)
+        await tx.execute(
+            f"UPDATE {table.name} t SET deleted_at = now(), version = t.version + 1, updated_at = clock_timestamp(),"
+            f" updated_by_id = $3 WHERE {reference.points('$1')} AND t.deleted_at IS NULL AND EXISTS"
+            f' (SELECT 1 FROM {table.name} o WHERE (o."{reference.column}" = $2 OR o."{reference.column}" = ANY($1::uuid[])'
+            f" AND o.id < t.id) AND o.deleted_at IS NULL AND {same or 'TRUE'}) {reference.marker}",
+            ids,
+            winner_id,
+            actor.id,
+        )
+
+
+async def _refuse_ring(tx: Tx, reference: Reference, winner_id: UUID) -> None:
+    """A tree stays one: the winner must not come to stand above itself."""
+    table, column = reference.table.name, reference.column
+    if await tx.fetchval(
+        f"WITH RECURSIVE up(id) AS (SELECT {column} FROM {table} WHERE id = $1 UNION SELECT t.{column} FROM {table} t"
+        f" JOIN up ON t.id = up.id) SELECT 1 FROM up WHERE id = $1 {reference.marker}",
+        winner_id,
+    ):
+        raise Conflict(
+            f"The merge would put a record above itself: change its {column} first.",
+            errors=[{"pointer": f"/fields/{column}", "detail": "would make a ring"}],
+        )
