@@ -34,8 +34,15 @@ RECORDS = [
     "activities",
     "notes",
     "shares",
+    "documents",
+    "plan_items",
+    "comments",
+    "guest_links",
 ]
 """What reps and managers keep."""
+
+PERSONAL = {"notifications": "user_id", "reminders": "user_id"}
+"""Table → the column that names the one person who sees the row, whatever their role."""
 
 CATALOGUE = [
     "users",
@@ -90,7 +97,10 @@ def _all(resources: list[str], actions: frozenset[str] | set[str]) -> dict[str, 
     return dict.fromkeys(resources, frozenset(actions))
 
 
-_reader = _role(_all(RECORDS, READ), _all(CATALOGUE, READ), _all(INSIGHT, READ), _all(["views"], WRITE))
+_own_things = _role(
+    _all(["views", "reminders"], WRITE), _all(["notifications"], {"read", "update", "delete"})
+)
+_reader = _role(_all(RECORDS, READ), _all(CATALOGUE, READ), _all(INSIGHT, READ), _own_things)
 _rep = _role(
     _reader,
     _all(RECORDS, WRITE),
@@ -107,6 +117,7 @@ _manager = _role(
     _all(["accounts", "leads"], {"assign"}),
     _all(["forecasts"], {"override", "league"}),
     _all(["webhooks"], WRITE),
+    _all(["notes"], {"inspect"}),
 )
 _ops = _role(
     _manager,
@@ -362,7 +373,13 @@ def _activity(alias: str, scope: Scope) -> str:
 
 def _note(alias: str, scope: Scope) -> str:
     loose = f"{alias}.opportunity_id IS NULL AND {alias}.lead_id IS NULL AND {_of_account(alias, scope)}"
-    return f"({_made(alias, scope)} OR {_of_deal(alias, scope)} OR {_of_lead(alias, scope)} OR {loose})"
+    about = f"{_of_deal(alias, scope)} OR {_of_lead(alias, scope)} OR {loose}"
+    return f"({_made(alias, scope)} OR NOT {alias}.is_private AND ({about}))"
+
+
+def _of_room(alias: str, scope: Scope) -> str:
+    """Documents and comments: those of a deal, and those of an account alone."""
+    return f"({_of_deal(alias, scope)} OR {alias}.opportunity_id IS NULL AND {_of_account(alias, scope)})"
 
 
 def _made(alias: str, scope: Scope) -> str:
@@ -404,6 +421,10 @@ ROWS: dict[str, Callable[[str, Scope], str]] = {
     "relationships": _relationship,
     "activities": _activity,
     "notes": _note,
+    "documents": _of_room,
+    "plan_items": _of_deal,
+    "comments": _of_room,
+    "guest_links": _of_deal,
     "scores": _of_deal_or_lead,
     "current_scores": _of_deal_or_lead,
     "recommendations": _of_deal_or_lead,
@@ -430,6 +451,8 @@ def visible(actor: Actor, resource: str, alias: str, params: Params, *, write: b
     Example: `f"SELECT t.id FROM leads t WHERE {visible(actor, 'leads', 't', params)}"`.
     """
     marker = f"/* access:{resource} */"
+    if resource in PERSONAL and actor.id is not None:
+        return f"{alias}.{PERSONAL[resource]} = {params.add(actor.id)} {marker}"
     if actor.sees_all and (resource != "views" or actor.id is None):
         return f"TRUE {marker}"
     if resource == "quotas":
@@ -441,9 +464,14 @@ def visible(actor: Actor, resource: str, alias: str, params: Params, *, write: b
     return f"{seen} {marker}"
 
 
+def is_guarded(resource: str) -> bool:
+    """Whether rows of `resource` are not for all eyes."""
+    return resource in ROWS or resource in PERSONAL or resource == "quotas"
+
+
 def guard(actor: Actor, resource: str, alias: str, params: Params) -> str:
     """`visible` for any resource: what is open to all who are signed in has nothing to hide."""
-    return visible(actor, resource, alias, params) if resource in ROWS or resource == "quotas" else "TRUE"
+    return visible(actor, resource, alias, params) if is_guarded(resource) else "TRUE"
 
 
 def levels(actor: Actor, resource: str) -> bool:

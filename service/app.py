@@ -26,9 +26,14 @@ from service.limits import Limiter, RateLimit
 from service.refusals import REFUSALS, on_refusal
 from service.routes import PAGES, ROUTES
 from service.settings import Settings
-from service.web import pages
+from service.web import guest_page, pages
 
 log = structlog.get_logger()
+
+
+def shown(path: str) -> str:
+    """A path as the log may hold it: the address of a room is a key."""
+    return "/room/…" if path.startswith("/room/") else path
 
 
 class Correlation(ASGIMiddleware):
@@ -53,7 +58,7 @@ class Correlation(ASGIMiddleware):
                     log.error(
                         "answered",
                         method=method,
-                        path=scope["path"],
+                        path=shown(scope["path"]),
                         status=message["status"],
                         ms=round(elapsed * 1000, 1),
                         request_id=request_id,
@@ -76,7 +81,7 @@ async def strict_body(request: Request[Any, Any, Any]) -> None:
 
 def on_crash(request: Request[Any, Any, Any], error: Exception) -> Any:
     """What nobody foresaw: logged with its trace, answered without it."""
-    log.exception("crashed", path=request.scope["path"], request_id=request.scope.get("request_id"))
+    log.exception("crashed", path=shown(request.scope["path"]), request_id=request.scope.get("request_id"))
     return wire.on_problem(request, error)
 
 
@@ -142,5 +147,11 @@ def create_app(
         openapi_config=None,
         logging_config=None,  # `observe.configure` has set it for the whole process
         request_max_body_size=200 * 1024 * 1024,
-        state=State({"settings": settings, "gate": gate}),
+        state=State(
+            {
+                "settings": settings,
+                "gate": gate,
+                "guest_limiter": Limiter(redis, guest_page.PER_MINUTE, 60) if redis else None,
+            }
+        ),
     )

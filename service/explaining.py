@@ -14,6 +14,7 @@ from service import query
 from service.access import (
     HIDDEN,
     PERMISSIONS,
+    PERSONAL,
     READ_ONLY,
     ROWS,
     SHAREABLE,
@@ -22,6 +23,7 @@ from service.access import (
     Actor,
     guard,
     hidden,
+    is_guarded,
     may,
     read_only,
     visible,
@@ -56,7 +58,7 @@ async def find(database: Database, actor: Actor, record: str) -> Place:
         identity = UUID(text)
     except ValueError:
         raise BadRequest(f"record: {record[:80]!r} is not `resource:id` or an id.") from None
-    tables = [resource] if resource else [*ROWS, "quotas"]
+    tables = [resource] if resource else [*ROWS, *PERSONAL, "quotas"]
     if resource and (resource not in metadata.tables or not metadata.tables[resource].info.get("business")):
         raise BadRequest(f"record: there is no resource {resource[:80]!r}.")
     for table in tables:
@@ -74,7 +76,7 @@ async def find(database: Database, actor: Actor, record: str) -> Place:
 
 async def holds(database: Database, subject: Actor, place: Place, *, write: bool) -> bool:
     """What the lists say: whether the subject sees, or may change, the row."""
-    if place.table not in ROWS and place.table != "quotas":
+    if not is_guarded(place.table):
         return True
     params = Params([place.row["id"]])
     seen = visible(subject, place.table, "t", params, write=write)
@@ -94,7 +96,12 @@ def role_step(subject: Actor, table: str, action: str) -> Step:
 
 async def row_steps(database: Database, subject: Actor, place: Place) -> list[Step]:
     """Every way by which a row of this table can be seen, and whether it leads here."""
-    if place.table not in ROWS and place.table != "quotas":
+    if place.table in PERSONAL:
+        allows = place.row[PERSONAL[place.table]] == subject.id
+        return [
+            Step(rule="ownership", allows=allows, text="It is for one person's eyes: theirs whom it is for.")
+        ]
+    if not is_guarded(place.table):
         return [Step(rule="everybody", allows=True, text=f"All who are signed in read {place.table}.")]
     if subject.sees_all and place.table != "views":
         return [Step(rule="all_records", allows=True, text=f"The role {subject.role} sees every record.")]

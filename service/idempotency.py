@@ -50,15 +50,16 @@ class Key(msgspec.Struct, frozen=True):
         return int.from_bytes(digest[:8], "big", signed=True)
 
 
-async def key_of(request: Request[Any, Any, Any]) -> Key | None:
-    """The key of this request, if it sent one."""
+async def key_of(request: Request[Any, Any, Any], told: bytes | None = None) -> Key | None:
+    """The key of this request, if it sent one. `told` stands for the body where that is a stream, such as a file."""
     text = header(request, b"idempotency-key")
     if text is None:
         return None
     text = text.strip().strip('"')
     if not 1 <= len(text) <= MOST_KEY or not text.isprintable():
         raise BadRequest(f"Idempotency-Key takes 1 to {MOST_KEY} printable characters.")
-    seen = hashlib.sha256(f"{request.method} {request.scope['path']}\n".encode() + await request.body())
+    seen = hashlib.sha256(f"{request.method} {request.scope['path']}\n".encode())
+    seen.update(await request.body() if told is None else told)
     return Key(text, seen.hexdigest())
 
 

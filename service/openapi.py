@@ -126,12 +126,30 @@ def _operation(route: HTTPRoute, method: str, handler: Any, known: dict[Any, Any
         }
     if opt.get("public"):
         operation["security"] = []
-    if body is not None:
-        operation["requestBody"] = {
-            "required": True,
-            "content": {"application/json": {"schema": known[body]}},
-        }
+    if opt.get("file"):
+        content = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
+        operation["responses"]["200"] = {"description": "The file", "content": content}
+    if content := _body(body, known, opt.get("form", False)):
+        operation["requestBody"] = {"required": True, "content": content}
     return operation
+
+
+def _body(body: Any, known: dict[Any, Any], form: bool) -> dict[str, Any]:
+    """What a request may hold: JSON of a shape, a form with a file and the shape's plain members, or either."""
+    content: dict[str, Any] = {"application/json": {"schema": known[body]}} if body is not None else {}
+    if form:
+        names = [field.name for field in msgspec.structs.fields(body)] if body is not None else []
+        members: dict[str, Any] = {
+            name: {"type": "string"} for name in names if name not in ("cf", "external_ids")
+        }
+        schema = {
+            "type": "object",
+            "required": ["file"],
+            "additionalProperties": False,
+            "properties": members | {"file": {"type": "string", "format": "binary"}},
+        }
+        content["multipart/form-data"] = {"schema": schema}
+    return content
 
 
 def _shapes(handler: Any, resource: Resource | None, role: str | None) -> tuple[Any, Any]:

@@ -61,6 +61,7 @@ activities = business_table(
     ),
     c.index("ix_activities_occurred_at", "occurred_at"),
     c.index("ix_activities_owner_id", "owner_id", "occurred_at"),
+    c.index("ix_activities_tasks", "owner_id", "due_at", where="type = 'task' AND status = 'planned'"),
     c.external("activities"),
 )
 

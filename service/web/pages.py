@@ -21,7 +21,7 @@ from service.db import Database
 from service.domains import sessions
 from service.errors import NotFound, Problem, TooManyRequests, Unauthorized
 from service.settings import Settings
-from service.web import board_page, deal_page, forecast_page
+from service.web import board_page, deal_page, forecast_page, guest_page
 from service.web.frame import THEME_COOKIE, THEMES, Elsewhere, local, plain_frame, provide_visit
 from service.web.render import STATIC, page
 
@@ -288,4 +288,4 @@ web = Router(
 )  # fmt: skip
 """Not part of the API's document: what a script needs is under `/api/v1`."""
 
-pages: list[Any] = [web]
+pages: list[Any] = [web, guest_page.router]

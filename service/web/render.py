@@ -76,6 +76,7 @@ def environment() -> jinja2.Environment:
         plain=words.plain,
         count=words.count,
         joined=words.joined,
+        bytes=words.bytes_text,
     )
     made.filters["markdown"] = markdown
     return made

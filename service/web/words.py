@@ -51,6 +51,17 @@ def count(number: int, one: str, many: str | None = None) -> str:
     return f"{number} {one if number == 1 else many or one + 's'}"
 
 
+def bytes_text(size: int | None) -> str:
+    """`812 B`, `14 KB`, `3.2 MB`."""
+    if size is None:
+        return "–"
+    for step, unit in ((1_000_000, "MB"), (1_000, "KB")):
+        if size >= step:
+            value = size / step
+            return f"{value:.1f} {unit}" if value < 10 else f"{value:.0f} {unit}"
+    return f"{size} B"
+
+
 def _decimal(value: object) -> Decimal:
     return value if isinstance(value, Decimal) else Decimal(str(value))
 

@@ -59,6 +59,10 @@ async def records(client: httpx.AsyncClient, people: People) -> dict[str, str]:
         status="completed",
     )
     found["/notes"] = await post("/notes", body="Their budget is small.", opportunity_id=deal)
+    found["/documents"] = await post("/documents", name="Offer", opportunity_id=deal)
+    found["/plan-items"] = await post("/plan-items", title="Sign", opportunity_id=deal)
+    found["/comments"] = await post("/comments", body="Ready?", opportunity_id=deal)
+    found["/guest-links"] = await post("/guest-links", name="Ann", opportunity_id=deal)
     return found
 
 
@@ -84,6 +88,33 @@ async def test_a_record_is_seen_by_its_owner_and_those_above(
                 client.delete(f"{path}/{record}", headers=headers),
             ):
                 assert (await call).status_code == 404, (path, who)
+
+
+@pytest.mark.parametrize("who", WHO)
+async def test_reminders_are_for_one_persons_eyes(
+    client: httpx.AsyncClient, people: People, records: dict[str, str], who: str
+) -> None:
+    """Not even for those who see all."""
+    body = {
+        "record_type": "opportunity",
+        "record_id": records["/opportunities"],
+        "remind_at": "2030-01-01T09:00:00Z",
+        "text": f"of {who}",
+    }
+    headers = getattr(people, who).headers
+    made = await client.post("/reminders", headers=headers, json=body)
+    if not SEES[who]:
+        assert (made.status_code, made.json()["errors"][0]["pointer"]) == (422, "/record_id")
+        return
+    assert made.status_code == 201, made.text
+    url = f"/reminders/{made.json()['id']}"
+    for other in WHO:
+        status = 200 if other == who else 404
+        theirs = getattr(people, other).headers
+        assert (await client.get(url, headers=theirs)).status_code == status, other
+        listed = (await client.get("/reminders", headers=theirs)).json()["items"]
+        assert all(item["user_id"] == str(getattr(people, other).id) for item in listed)
+    assert (await client.delete(url, headers=headers)).status_code == 204
 
 
 async def test_what_one_may_not_see_cannot_be_pointed_at_or_reached_sideways(
