@@ -6,7 +6,7 @@ Every text has a greatest length and every number its bounds. `Given[T]` may be 
 import types
 from datetime import date, datetime
 from decimal import Decimal
-from typing import Annotated, Any, Literal, TypeVar, Union
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 from uuid import UUID
 
 import msgspec
@@ -91,6 +91,18 @@ def _without_unset(hint: Any) -> Any:
     if not isinstance(hint, types.UnionType) and getattr(hint, "__origin__", None) is not Union:
         return hint
     return Union[tuple(part for part in hint.__args__ if part is not UnsetType)]  # noqa: UP007
+
+
+def bare(hint: Any) -> tuple[Any, bool]:
+    """The hint without its bounds, and whether it may be null; of several kinds of value: any."""
+    if get_origin(hint) is Annotated:
+        return bare(get_args(hint)[0])
+    if get_origin(hint) in (Union, types.UnionType):
+        parts = [part for part in get_args(hint) if part is not UnsetType]
+        rest = [part for part in parts if part is not type(None)]
+        inner = bare(rest[0])[0] if len(rest) == 1 else Any
+        return inner, len(rest) < len(parts)
+    return hint, False
 
 
 def patch_of(draft: type[msgspec.Struct], *without: str) -> type[msgspec.Struct]:

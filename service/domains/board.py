@@ -1,4 +1,4 @@
-"""The board: the deals of one pipeline by stage, each column with its count, its sums and its first cards."""
+"""The board: the deals of one pipeline by stage or another choice, each column with its count, sums and first cards."""
 
 from datetime import date, datetime
 from decimal import Decimal
@@ -9,7 +9,7 @@ import msgspec
 from litestar import Request, Response, get
 from litestar.di import NamedDependency
 
-from service import query
+from service import grouping, query, saved
 from service.access import Actor, guard, require, visible
 from service.db import Database, Params
 from service.domains.opportunities import resource as opportunities
@@ -57,11 +57,12 @@ class Card(msgspec.Struct, kw_only=True):
 
 
 class Column(msgspec.Struct, kw_only=True):
-    """A stage. Sums are in home currency; `weighted_sum` counts each amount by the chance of its stage."""
+    """A stage, or another value (`none` without one; null `status`). Sums are in home currency; `weighted_sum` counts each amount by the
+    chance of its stage."""
 
     key: str
     name: str
-    status: str
+    status: str | None
     position: int
     count: int = 0
     sum: Decimal = Decimal(0)
@@ -94,13 +95,27 @@ _ORDER = [
 ]
 """Open deals by close date, those without one last; closed ones newest first."""
 
+_BY = f"{_OPEN_FIRST} ASC NULLS LAST, t.closed_at DESC NULLS LAST, t.id"
+_SUMS = (
+    "count(*) AS count, coalesce(sum(t.amount_home), 0) AS sum,"
+    " coalesce(sum(round(t.amount_home * t.probability::numeric, 4)), 0) AS weighted_sum"
+)
+
 _CARD = """
 t.id, t.version, t.name, t.pipeline_id, t.stage, t.status, t.account_id, t.amount, t.currency, t.amount_home,
 t.close_date, t.closed_at, t.closed_on, t.owner_id"""
 
 
-def split(request: query.Request) -> tuple[str | None, str | None]:
-    """Takes the board's own parameters out of the filters: the pipeline's key, and the column of the cursor.
+class Asked(msgspec.Struct, frozen=True):
+    """The board's own parameters: the pipeline's key, the field to group by, and the column of the cursor."""
+
+    pipeline: str | None
+    group: str
+    column: str | None
+
+
+def split(request: query.Request) -> Asked:
+    """Takes the board's own parameters out of the filters.
 
     Raises `BadRequest` for parameters that a board has no use for.
     """
@@ -108,17 +123,15 @@ def split(request: query.Request) -> tuple[str | None, str | None]:
     for name, operator, value in request.filters:
         if name in own and operator == "eq":
             own[name] = value
-    if own["group"] != "stage":
-        raise BadRequest("group: a board is grouped by stage.")
     request.filters = [item for item in request.filters if item[0] not in own]
     if request.sort or request.fields is not None or request.expand or request.as_of or request.count:
-        raise BadRequest("A board takes pipeline, group, limit, cursor, q and filters.")
+        raise BadRequest("A board takes pipeline, group, view, limit, cursor, q and filters.")
     column = None
     if request.cursor is not None:
         if len(request.cursor) != len(_ORDER) + 1:
             raise BadRequest("cursor: this is not a cursor of a board.")
         column, *request.cursor = request.cursor
-    return own["pipeline"] or None, column
+    return Asked(own["pipeline"] or None, own["group"] or "stage", column)
 
 
 async def pipelines(database: Database) -> list[Pipeline]:
@@ -164,18 +177,71 @@ async def load(
 ) -> Board:
     """The board as `actor` sees it. A cursor in `request` asks for the next cards of its column alone."""
     require(actor, "opportunities", "read")
-    key, only = split(request)
+    asked = split(request)
+    key, only = asked.pipeline, asked.column
+    request = await saved.applied(database, actor, "opportunities", request, columns=False)
+    request.sort = []  # a board has an order of its own
     known = await pipelines(database)
     chosen = next((each for each in known if key is None or each.key == key), None)
     if chosen is None and key is not None:
         raise NotFound("There is no such pipeline.")
     if chosen is None:
         return Board(pipeline=None, columns=[])
+    if asked.group != "stage":
+        return Board(
+            pipeline=chosen, columns=await _grouped(database, actor, request, chosen.id, asked, limit)
+        )
     columns = [each for each in await stages_of(database, chosen.id) if only is None or each.key == only]
     await _count(database, actor, request, chosen.id, columns)
     if cards:
         await _fill(database, actor, request, chosen.id, columns, limit)
     return Board(pipeline=chosen, columns=columns)
+
+
+async def _grouped(
+    database: Database, actor: Actor, request: query.Request, pipeline_id: UUID, asked: Asked, limit: int
+) -> list[Column]:
+    """The columns of any other group: the values that there are, each counted and with its first cards."""
+    builder = Builder(opportunities.source, actor, request)
+    group = grouping.group_of(actor, asked.group, builder.params)
+    where = builder.where({"pipeline_id": pipeline_id})
+    rows = await database.fetch(
+        f"SELECT {group.sql} AS key, {_SUMS} FROM opportunities t WHERE {where} GROUP BY 1"
+        f" ORDER BY sum DESC, key LIMIT {grouping.MOST_COLUMNS}",
+        *builder.params,
+    )
+    found = {row["key"]: row for row in rows}
+    columns = [
+        Column(key=head.key, name=head.name, status=None, position=position, items=[])
+        for position, head in enumerate(await grouping.heads(database, group, found), 1)
+        if asked.column in (None, head.key)
+    ]
+    _sum_up(columns, found)
+    await _deal_out(database, actor, request, pipeline_id, asked.group, columns, limit)
+    return columns
+
+
+async def _deal_out(
+    database: Database,
+    actor: Actor,
+    request: query.Request,
+    pipeline_id: UUID,
+    field: str,
+    columns: list[Column],
+    limit: int,
+) -> None:
+    """The next cards of each column of a group, in one pass over the pipeline."""
+    builder = Builder(opportunities.source, actor, request)
+    group = grouping.group_of(actor, field, builder.params)
+    where = f"{builder.where({'pipeline_id': pipeline_id})} AND {builder.after(_ORDER)}"
+    keys = builder.params.add([column.key for column in columns])
+    deals = (
+        f"SELECT d.*, k.place FROM (SELECT {_CARD}, {group.sql} AS heading, row_number() OVER (PARTITION BY {group.sql}"
+        f" ORDER BY {_BY}) AS turn FROM opportunities t WHERE {where}) d"
+        f" JOIN unnest({keys}::text[]) WITH ORDINALITY AS k(key, place) ON k.key = d.heading WHERE d.turn <= {limit + 1}"
+    )
+    rows = await database.fetch(_dressed(deals, actor, builder.params), *builder.params)
+    _lay(columns, rows, "heading", limit)
 
 
 async def _count(
@@ -185,12 +251,12 @@ async def _count(
     builder = Builder(opportunities.source, actor, request)
     where = builder.where({"pipeline_id": pipeline_id})
     rows = await database.fetch(
-        "SELECT t.stage, count(*) AS count, coalesce(sum(t.amount_home), 0) AS sum,"
-        " coalesce(sum(round(t.amount_home * t.probability::numeric, 4)), 0) AS weighted_sum"
-        f" FROM opportunities t WHERE {where} GROUP BY t.stage",
-        *builder.params,
+        f"SELECT t.stage, {_SUMS} FROM opportunities t WHERE {where} GROUP BY t.stage", *builder.params
     )
-    found = {row["stage"]: row for row in rows}
+    _sum_up(columns, {row["stage"]: row for row in rows})
+
+
+def _sum_up(columns: list[Column], found: dict[str, Any]) -> None:
     for column in columns:
         if row := found.get(column.key):
             column.count, column.sum, column.weighted_sum = row["count"], row["sum"], row["weighted_sum"]
@@ -207,16 +273,20 @@ async def _fill(
     """The next cards of each column, in one statement; one card more than shown tells that there is a next page."""
     builder = Builder(opportunities.source, actor, request)
     where = f"{builder.where({'pipeline_id': pipeline_id})} AND {builder.after(_ORDER)}"
-    order = f"{_OPEN_FIRST} ASC NULLS LAST, t.closed_at DESC NULLS LAST, t.id"
     keys = builder.params.add([column.key for column in columns])
     deals = (
         f"SELECT d.*, k.place FROM unnest({keys}::text[]) WITH ORDINALITY AS k(key, place) CROSS JOIN LATERAL"
-        f" (SELECT {_CARD}, row_number() OVER (ORDER BY {order}) AS turn FROM opportunities t"
-        f" WHERE t.stage = k.key AND {where} ORDER BY {order} LIMIT {limit + 1}) d"
+        f" (SELECT {_CARD}, row_number() OVER (ORDER BY {_BY}) AS turn FROM opportunities t"
+        f" WHERE t.stage = k.key AND {where} ORDER BY {_BY} LIMIT {limit + 1}) d"
     )
     rows = await database.fetch(_dressed(deals, actor, builder.params), *builder.params)
+    _lay(columns, rows, "stage", limit)
+
+
+def _lay(columns: list[Column], rows: list[Any], heading: str, limit: int) -> None:
+    """Puts the cards into their columns, with the cursor of the next."""
     for column in columns:
-        mine = [row for row in rows if row["stage"] == column.key]
+        mine = [row for row in rows if row[heading] == column.key]
         column.items = [_card(row) for row in mine[:limit]]
         if len(mine) > limit:
             last = mine[limit - 1]
@@ -270,12 +340,13 @@ async def one_card(database: Database, actor: Actor, deal_id: UUID) -> Card:
 # --- routes ------------------------------------------------------------------------------------------------------
 
 
-@get("/board", opt={"answer": Board, "query": ("pipeline", "group", "q", "limit", "cursor")})
+@get("/board", opt={"answer": Board, "query": ("pipeline", "group", "view", "q", "limit", "cursor")})
 async def board(
     request: Request[Any, Any, Any], actor: NamedDependency[Actor], database: NamedDependency[Database]
 ) -> Response[bytes]:
     """The columns of a pipeline (`?pipeline=key`, else the default one) with `limit` cards each; takes list filters.
 
+    `group` is a choice field of a deal (`owner_id`, `forecast_category`, `type`, `cf.region`), else its stages.
     `cursor` with a column's `next` answers that column alone.
     """
     asked = query.parse(request.scope["query_string"])

@@ -1,10 +1,9 @@
 """GraphQL types out of shapes: the hints of a Struct as fields, words as enums, money and instants as scalars."""
 
-import types
 from collections.abc import Callable
 from datetime import date, datetime
 from decimal import Decimal
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import Any, Literal, get_args, get_origin
 from uuid import UUID
 
 import msgspec
@@ -23,7 +22,8 @@ from graphql import (
     ValueNode,
     value_from_ast_untyped,
 )
-from msgspec import UnsetType
+
+from service.shapes import bare
 
 DATE_TIME = GraphQLScalarType("DateTime", description="An instant, RFC 3339 in UTC.")
 DATE = GraphQLScalarType("Date", description="A day, YYYY-MM-DD, in the company's zone.")
@@ -53,18 +53,6 @@ SCALARS: dict[Any, Any] = {
 
 def camel(name: str) -> str:
     return "".join(part.title() for part in name.split("_"))
-
-
-def bare(hint: Any) -> tuple[Any, bool]:
-    """The hint without its bounds, and whether it may be null."""
-    if get_origin(hint) is Annotated:
-        return bare(get_args(hint)[0])
-    if get_origin(hint) in (Union, types.UnionType):
-        parts = [part for part in get_args(hint) if part is not UnsetType]
-        rest = [part for part in parts if part is not type(None)]
-        inner = bare(rest[0])[0] if len(rest) == 1 else Any
-        return inner, len(rest) < len(parts)
-    return hint, False
 
 
 class Types:

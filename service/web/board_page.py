@@ -26,7 +26,7 @@ Web = Request[Any, Any, Any]
 Pairs = list[tuple[str, str]]
 
 LOSS_REASONS: tuple[str, ...] = get_args(opportunities.LossReason)
-OURS = ("focus",)
+OURS = ("focus", "group")
 """Parameters of the address that mean nothing to the list grammar."""
 OWNERS = 80
 

@@ -125,3 +125,74 @@ async def test_what_a_board_cannot_answer_is_refused(
     answer = await client.get(f"/board{query}", headers=people.rep.headers)
     assert answer.status_code == status, answer.text
     assert answer.headers["content-type"] == "application/problem+json"
+
+
+async def test_a_board_is_grouped_by_any_choice(
+    client: httpx.AsyncClient, people: People, deals: list[dict[str, Any]]
+) -> None:
+    """By a choice's words, by who has it, by a custom field: the same deals and sums, each in one column."""
+    whole = await _board(client, people.manager, "?limit=100")
+    for field in (
+        "forecast_category",
+        "type",
+        "status",
+        "loss_reason",
+        "owner_id",
+        "competitor_id",
+        "cf.region",
+    ):
+        columns = await _board(client, people.manager, f"?group={field}&limit=100")
+        assert sum(column["count"] for column in columns.values()) == sum(
+            c["count"] for c in whole.values()
+        ), field
+        assert sum(Decimal(column["sum"]) for column in columns.values()) == sum(
+            Decimal(column["sum"]) for column in whole.values()
+        )
+        cards = sorted(card["id"] for column in columns.values() for card in column["items"])
+        assert cards == sorted(card["id"] for column in whole.values() for card in column["items"]), field
+    owners = await _board(client, people.manager, "?group=owner_id")
+    assert {column["name"] for column in owners.values()} == {"Rep", "Rep2"}
+    assert owners[str(people.rep2.id)]["count"] == 1
+    types = await _board(client, people.rep, "?group=type")
+    assert list(types)[:3] == ["new_business", "expansion", "renewal"]
+    assert (types["none"]["name"], types["none"]["status"]) == ("None", None)
+
+
+async def test_a_groups_column_goes_on_by_its_cursor(
+    client: httpx.AsyncClient, people: People, deals: list[dict[str, Any]]
+) -> None:
+    whole = (await _board(client, people.rep, "?group=status&limit=100"))["open"]["items"]
+    column = (await _board(client, people.rep, "?group=status&limit=3"))["open"]
+    seen = column["items"]
+    while column["next"]:
+        (column,) = (
+            await _board(client, people.rep, f"?group=status&limit=3&cursor={column['next']}")
+        ).values()
+        seen += column["items"]
+    assert [card["id"] for card in seen] == [card["id"] for card in whole]
+
+
+async def test_what_is_no_choice_is_no_group(client: httpx.AsyncClient, people: People) -> None:
+    for field, said in (
+        ("no_such", "There is no field 'no_such' here."),
+        ("amount", "is no choice"),
+        ("id", "is no choice"),
+    ):
+        answer = await client.get(f"/board?group={field}", headers=people.rep.headers)
+        assert answer.status_code == 400
+        assert said in answer.json()["detail"]
+
+
+async def test_a_board_takes_a_saved_view(
+    client: httpx.AsyncClient, people: People, deals: list[dict[str, Any]]
+) -> None:
+    made = await client.post("/views", headers=people.rep.headers, json={
+        "name": "Undated", "resource": "opportunities", "sort": ["-amount"], "columns": ["name"],
+        "filter": [{"field": "close_date", "op": "is_null", "value": True}, {"field": "status", "op": "eq", "value": "open"}],
+    })  # fmt: skip
+    assert made.status_code == 201, made.text
+    for group in ("stage", "status"):
+        columns = await _board(client, people.rep, f"?group={group}&view={made.json()['id']}")
+        assert sorted(card["name"] for column in columns.values() for card in column["items"]) == [
+            "Undated 0", "Undated 1",
+        ]  # fmt: skip
