@@ -133,7 +133,7 @@ def push_count(deals: Facts) -> Array:
     return deals["push_count"]
 
 
-@feature("opportunity", "weeks")
+@feature("opportunity", "weeks", low=None)
 def weeks_pushed(deals: Facts) -> Array:
     """Weeks by which the close date lies behind the first one given; negative when it was pulled in."""
     return (deals["close_date"] - deals["first_close_date"]) / 7.0
@@ -151,7 +151,7 @@ def amount_log(deals: Facts) -> Array:
     return log_amount(deals["amount"])
 
 
-@feature("opportunity", "log ratio")
+@feature("opportunity", "log ratio", low=None)
 def amount_change_ratio(deals: Facts) -> Array:
     """log((1 + amount) / (1 + first amount)): 0 when unchanged, below when it shrank."""
     return log_amount(deals["amount"]) - log_amount(deals["first_amount"])
@@ -212,7 +212,7 @@ def _today(deals: Facts) -> Array:
     return deals.calendar.days(deals.as_of)
 
 
-@feature("opportunity", "weeks")
+@feature("opportunity", "weeks", low=None)
 def weeks_to_close_date(deals: Facts) -> Array:
     """Weeks from today (the company's day) to the close date; negative when it has passed."""
     return (deals["close_date"] - _today(deals)) / 7.0
@@ -224,7 +224,7 @@ def is_past_close_date(deals: Facts) -> Array:
     return np.where(np.isnan(deals["close_date"]), np.nan, deals["close_date"] < _today(deals))
 
 
-@feature("opportunity", "weeks")
+@feature("opportunity", "weeks", high=13)
 def week_of_quarter(deals: Facts) -> Array:
     """Full weeks since the fiscal quarter began: 0 to 13."""
     today = _today(deals)
@@ -232,7 +232,7 @@ def week_of_quarter(deals: Facts) -> Array:
     return np.floor((today - first) / 7.0)
 
 
-@feature("opportunity", "weeks")
+@feature("opportunity", "weeks", high=13)
 def created_week_of_quarter(deals: Facts) -> Array:
     """Full weeks into its fiscal quarter in which the deal was created: 0 to 13. Pushes at a quarter's end take with
     them what began in time."""
@@ -242,7 +242,7 @@ def created_week_of_quarter(deals: Facts) -> Array:
     return np.where(known, np.floor((born - first) / 7.0), np.nan)
 
 
-@feature("opportunity", "days")
+@feature("opportunity", "days", high=92)
 def days_to_period_end(deals: Facts) -> Array:
     """Days until the fiscal quarter's last day: 0 on that day."""
     today = _today(deals)
@@ -266,7 +266,7 @@ def _of_kind(kind: str, days: int) -> Feature:
         return deals.known("deal_activities").count(done(events) & (events["type"] == kind), days)
 
     meaning = f"{KINDS[kind]} in the last {days} days."
-    return Feature(f"{kind}s_{days}d", "opportunity", meaning, "activities", "sales operations", compute)
+    return Feature(f"{kind}s_{days}d", "opportunity", meaning, "activities", "sales operations", compute, low=0.0)
 
 
 def _of_any_kind(days: int) -> Feature:
@@ -274,7 +274,7 @@ def _of_any_kind(days: int) -> Feature:
         return deals.known("deal_activities").count(done(deals.events["deal_activities"]), days)
 
     meaning = f"E-mails, calls, meetings and demos in the last {days} days."
-    return Feature(f"activities_{days}d", "opportunity", meaning, "activities", "sales operations", compute)
+    return Feature(f"activities_{days}d", "opportunity", meaning, "activities", "sales operations", compute, low=0.0)
 
 
 def _replies(days: int) -> Feature:
@@ -282,7 +282,7 @@ def _replies(days: int) -> Feature:
         return deals.known("deal_activities").count(inbound(deals.events["deal_activities"]), days)
 
     meaning = f"Messages and calls that came from the customer in the last {days} days."
-    return Feature(f"replies_{days}d", "opportunity", meaning, "activities", "sales operations", compute)
+    return Feature(f"replies_{days}d", "opportunity", meaning, "activities", "sales operations", compute, low=0.0)
 
 
 COUNTS = (
@@ -292,7 +292,7 @@ COUNTS = (
 )
 
 
-@feature("opportunity", "activities")
+@feature("opportunity", "activities", low=None)
 def activity_trend(deals: Facts) -> Array:
     """Activities of the last 14 days less those of the 14 days before."""
     events = done(deals.events["deal_activities"])
@@ -371,7 +371,7 @@ def buyer_present(deals: Facts) -> Array:
     return _present(deals, "economic_buyer", "decision_maker")
 
 
-@feature("opportunity", "people")
+@feature("opportunity", "people", low=None)
 def supporters_less_opponents(deals: Facts) -> Array:
     """Supporters among the stakeholders less opponents."""
     sentiment = deals.events["deal_stakeholders"]["sentiment"]

@@ -85,11 +85,15 @@ class Feature:
     owner: str
     compute: Callable[[Facts], Array]
     is_category: bool = False
+    low: float | None = None
+    high: float | None = None
+    """The range within which a value makes sense, both ends included; None: open, and always so for a category."""
 
     @property
     def code(self) -> str:
         """The definition without words and layout, with all that it calls: what the fingerprint is made of."""
-        return f"{self.name} {sorted(_parts(self.compute).items())}"
+        kind = "category" if self.is_category else "number"
+        return f"{self.name} {kind} {sorted(_parts(self.compute).items())}"
 
     @property
     def columns(self) -> frozenset[str]:
@@ -138,15 +142,29 @@ class FeatureSet:
 
 
 def feature(
-    entity: str, unit: str, owner: str = "sales operations", *, is_category: bool = False
+    entity: str,
+    unit: str,
+    owner: str = "sales operations",
+    *,
+    is_category: bool = False,
+    low: float | None = 0.0,
+    high: float | None = None,
 ) -> Callable[[Callable[[Facts], Array]], Feature]:
-    """Makes a feature of a function: its name is the column, the first paragraph of its docstring the meaning."""
+    """Makes a feature of a function: its name is the column, the first paragraph of its docstring the meaning.
+
+    `low` and `high` bound its range; units of shares have theirs by themselves (`UNITS`)."""
 
     def make(function: Callable[[Facts], Array]) -> Feature:
         meaning = inspect.cleandoc(function.__doc__ or "").split("\n\n")[0].replace("\n", " ")
-        return Feature(function.__name__, entity, meaning, unit, owner, function, is_category)
+        most = UNITS.get(unit) if high is None else high
+        ends = (None, None) if is_category else (low, most)
+        return Feature(function.__name__, entity, meaning, unit, owner, function, is_category, *ends)
 
     return make
+
+
+UNITS = {"yes or no": 1.0, "fraction": 1.0, "percent": 100.0}
+"""Units that have a greatest value."""
 
 
 def features_in(module: Mapping[str, Any]) -> tuple[Feature, ...]:
@@ -211,6 +229,8 @@ def _normal(source: str) -> str:
         body = getattr(node, "body", None)
         if isinstance(body, list):
             node.body = [item for item in body if not _is_words(item)]  # type: ignore[attr-defined]
+        if isinstance(node, ast.FunctionDef):  # units and owners are words too
+            node.decorator_list = []
     return ast.unparse(tree)
 
 

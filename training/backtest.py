@@ -103,7 +103,7 @@ async def replay(
     if not wanted:
         return found
     panel = panel or await deal_panel(fetch, feature_set, as_of, without=without, tell=tell)
-    tasks = [(panel.stages, learned_from(panel.panel, quarter.start)) for quarter in wanted]
+    tasks = [(panel.stages, learned_from(panel.known_by(quarter.start), quarter.start)) for quarter in wanted]
     models = judge.side_by_side(fitted, tasks, tell, "models of past periods", workers)
     for number, (quarter, model) in enumerate(zip(wanted, models, strict=True)):
         for ahead in sorted(set(before), reverse=True):

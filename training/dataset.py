@@ -17,12 +17,25 @@ import numpy as np
 import polars as pl
 
 from features.facts import Array
+from features.facts import instant as at_instant
 from features.offline import training_set
 from features.spec import FeatureSet, coded
 from ml.frame import Frame
 from ml.lead import LeadPanel
 from ml.panel import LOST, WON, Panel
-from training.labels import DAY, WEEK, Fates, States, fates, filled_at, lead_fates, open_stages, states
+from training import judge
+from training.labels import (
+    DAY,
+    WEEK,
+    Fates,
+    States,
+    fates,
+    filled_at,
+    first_close,
+    lead_fates,
+    open_stages,
+    states,
+)
 
 MONDAY = 4 * DAY
 """1970-01-05, a Monday: landmarks lie on Mondays."""
@@ -49,11 +62,19 @@ class DealSet:
     """Column → when it was filled in first, by number of the deal."""
     available: int
     """Landmarks that there were; `len(panel)` of them were taken."""
+    wider: "Wider | None" = None
 
     def without(self, names: Sequence[str]) -> "DealSet":
         """The same rows without some features: those that the guard refused."""
         panel = replace(self.panel, frame=self.panel.frame.without(list(names)))
-        return replace(self, panel=panel)
+        wider = self.wider
+        if wider is not None:
+            wider = replace(wider, panel=replace(wider.panel, frame=wider.panel.frame.without(list(names))))
+        return replace(self, panel=panel, wider=wider)
+
+    def known_by(self, cut: float) -> Panel:
+        """What there was to learn from at an origin (days)."""
+        return self.wider.known_by(cut) if self.wider else self.panel.known_by(cut)
 
     @property
     def row_closed_at(self) -> Array:
@@ -132,18 +153,20 @@ async def deal_panel(
 ) -> DealSet:
     """The panel of deals as known at `as_of`; `without` names features that the leak guard refused, `most` bounds the
     rows (`sampled`)."""
-    until = as_of.timestamp() * 1e6
+    until = at_instant(as_of)
     history = await states(fetch, as_of)
     seen = set(history.stage[history.status == "open"])
     stages = tuple(key for key in await open_stages(fetch) if key in seen)
     deal, instant = landmarks(history, until)
     now = history.at(deal, instant)
     usable = (instant + WEEK <= until) & (now >= 0) & np.isin(history.stage[now], stages)
+    usable &= instant + WEEK >= first_close(history)
     deal, instant, now = deal[usable], instant[usable], now[usable]
     available = len(deal)
-    if most is not None and available > most:
-        kept = sampled(history.names, deal, most)
-        deal, instant, now = deal[kept], instant[kept], now[kept]
+    share = Shares.of(instant / DAY, until / DAY, most)
+    order = np.array([_fraction(name) for name in history.names])
+    kept = share.kept(order[deal], instant / DAY)
+    deal, instant, now = deal[kept], instant[kept], now[kept]
     spine = _spine([history.names[i] for i in deal], instant)
     total = len(spine)
     frame = await training_set(
@@ -152,11 +175,62 @@ async def deal_panel(
     features = as_features(frame, feature_set, without)
     stage = np.array([stages.index(key) for key in history.stage[now]], dtype=np.int64)
     outcome = outcomes(history, deal, instant, stages)
-    panel = Panel(deal, instant / DAY, stage, features, outcome, until / DAY)
+    whole = Panel(deal, instant / DAY, stage, features, outcome, until / DAY)
+    taken = order[deal] < share.now
+    frame, outcome = frame.filter(pl.Series(taken)), outcome[taken]
     return DealSet(
-        panel, frame.with_columns(pl.Series("outcome", outcome)), history.names, stages, digest(frame, outcome),
-        fates(history), history.amount[now], filled_at(history), available,
+        whole.take(taken), frame.with_columns(pl.Series("outcome", outcome)), history.names, stages,
+        digest(frame, outcome), fates(history), history.amount[now][taken], filled_at(history), available,
+        Wider(whole, order, share),
     )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Shares:
+    """Which share of all deals is taken: `now`, and at each origin of a backtest, so that there as many rows are learned
+    from as there would have been then. A young history taken by today's share would be a fraction of itself."""
+
+    most: float
+    instants: Array
+    """Of all landmarks, sorted, in days."""
+    cuts: tuple[float, ...]
+
+    @classmethod
+    def of(cls, instants: Array, until: float, most: int | None) -> "Shares":
+        if most is None or not len(instants):
+            return cls(np.inf, np.sort(instants), ())
+        end = min(until, float(instants.max()) + 7.0)
+        return cls(most, np.sort(instants), judge.origins(float(instants.min()), end))
+
+    @property
+    def now(self) -> float:
+        return float(self.most / max(len(self.instants), 1))
+
+    def at(self, cut: float) -> float:
+        """The share at an instant, of the weeks that had ended by then."""
+        return float(self.most / max(int(np.searchsorted(self.instants, cut - 7.0, side="right")), 1))
+
+    def kept(self, order: Array, at: Array) -> Array:
+        """The rows that are taken now or at an origin; `order` is each row's place in the draw of deals."""
+        found = order < self.now
+        for cut in self.cuts:
+            found |= (at + 7.0 <= cut) & (order < self.at(cut))
+        return np.flatnonzero(found)
+
+
+@dataclass(frozen=True)
+class Wider:
+    """All rows that were read, those that only an origin takes among them."""
+
+    panel: Panel
+    order: Array
+    """By number of the deal."""
+    share: Shares
+
+    def known_by(self, cut: float) -> Panel:
+        """What somebody would have learned from at an origin."""
+        there = (self.panel.at + 7.0 <= cut) & (self.order[self.panel.deal] < self.share.at(cut))
+        return self.panel.take(there).known_by(cut)
 
 
 def sampled(names: Sequence[str], deal: Array, most: int) -> Array:
@@ -188,7 +262,7 @@ async def lead_set(
     tell: Tell | None = None,
 ) -> LeadSet:
     """Leads some weeks after their creation while they were alive, as known then, with what came of them."""
-    until = as_of.timestamp() * 1e6
+    until = at_instant(as_of)
     fates_ = await lead_fates(fetch, as_of)
     created, ended, converted = (
         fates_[name].to_numpy() for name in ("created_at", "ended_at", "converted_at")

@@ -27,6 +27,9 @@ TIERS = ("baseline", "logistic", "gbm")
 LAST = "won_at_last"
 SEGMENT = "account_segment"
 FEWEST_CLOSED = 10
+MONTH = 28.0
+LONGEST_WINDOW = 14
+"""Weeks that offsets are refit on at most, and one."""
 BANDS = (5_000.0, 20_000.0, 50_000.0)
 
 
@@ -66,7 +69,7 @@ def learn(
     for tier in sorted(tiers, key=TIERS.index, reverse=True):  # the slow ones first
         tasks.append((found.stages, tier, options, found.panel, None))
         tasks += [
-            (found.stages, tier, options, found.panel.known_by(cut), _ask(found.panel, rows))
+            (found.stages, tier, options, found.known_by(cut), _ask(found.panel, rows), newest_of(found, cut))
             for cut, rows in zip(cuts, asked, strict=True)
         ]
     results = judge.side_by_side(fitted, tasks, tell, "fitting win", workers)
@@ -85,11 +88,35 @@ def learn(
 
 
 def fitted(
-    stages: tuple[str, ...], tier: str, options: Mapping[str, Any], panel: Panel, ask: Ask | None
+    stages: tuple[str, ...],
+    tier: str,
+    options: Mapping[str, Any],
+    panel: Panel,
+    ask: Ask | None,
+    newest: Panel | None = None,
 ) -> tuple[str, dict[str, Floats]]:
-    """A model as text with what it says of the rows that are asked; the text is left out where rows are."""
+    """A model as text with what it says of the rows that are asked; the text is left out where rows are.
+
+    With `newest` rows the offsets are refit to them every four weeks: what serves is trained anew each week."""
     model = WinModel(stages, tier, **options).fit(panel)
-    return (model.to_text(), {}) if ask is None else ("", said_by(model, ask))
+    if ask is None:
+        return model.to_text(), {}
+    if newest is None or not len(ask.at):
+        return "", said_by(model, ask)
+    said: dict[str, Floats] = {}
+    month = np.floor((ask.at - panel.known_to) / MONTH)
+    for one in np.unique(month):
+        here = month == one
+        if one > 0:
+            model.refit_offsets(newest.known_by(panel.known_to + one * MONTH))
+        for name, chances in said_by(model, Ask(ask.frame.take(here), ask.stage[here], ask.at[here])).items():
+            said.setdefault(name, np.zeros(len(ask.at)))[here] = chances
+    return "", said
+
+
+def newest_of(found: DealSet, cut: float) -> Panel:
+    """The rows to which offsets are refit after an origin."""
+    return found.panel.take(found.panel.at >= cut - 7.0 * LONGEST_WINDOW)
 
 
 def said_by(model: WinModel, ask: Ask) -> dict[str, Floats]:

@@ -10,8 +10,8 @@ from ml.panel import LOST, WON
 from service.access import SYSTEM
 from service.crud import update
 from service.domains.opportunities import resource as opportunities
-from training.dataset import deal_panel, lead_set, sampled
-from training.labels import DAY, States, fates, filled_at
+from training.dataset import Shares, deal_panel, lead_set, sampled
+from training.labels import DAY, States, fates, filled_at, first_close
 
 pytestmark = pytest.mark.anyio
 THEN = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=60)
@@ -90,3 +90,37 @@ def test_a_reopened_deal_counts_by_its_newest_state():
     assert closed.closed_at[1] == 9 * DAY
     assert list(closed.won) == [False, False]
     assert list(filled_at(found)["account_id"] / DAY) == [8.0, 2.0]
+
+
+def test_neighbouring_microseconds_are_told_apart_however_many_deals():
+    """Deal and instant do not fit into one float: 300,000 deals × 10^15 µs would round to minutes."""
+    count, start = 300_000, 1_700_000_000_000_001.0
+    deal = np.repeat(np.arange(count), 2)
+    begins = np.tile([start, start + 1], count)
+    found = States(
+        tuple(map(str, range(count))), deal, begins, np.tile([start + 1, np.nan], count), np.full(2 * count, "p", object),
+        np.full(2 * count, "open", object), np.full(2 * count, 5.0), np.full(2 * count, np.nan), {},
+    )  # fmt: skip
+    last = np.array([count - 1, count - 1, count - 1, 0])
+    at = np.array([start - 1, start, start + 1, start])
+    assert found.at(last, at).tolist() == [-1, 2 * count - 2, 2 * count - 1, 0]
+
+
+def test_weeks_before_anything_could_close_are_left_out():
+    opened = [(0, 1, 200, "p", "open", True), (0, 200, None, "won", "won", True)]
+    assert first_close(history(opened)) == 200 * DAY
+    assert first_close(history(opened[:1])) == -np.inf
+
+
+def test_an_origin_learns_from_as_many_rows_as_there_would_have_been_then():
+    random = np.random.default_rng(0)
+    at = np.sort(np.r_[random.uniform(0, 100, 2_000), random.uniform(100, 400, 18_000)])
+    order = random.random(len(at))
+    share = Shares.of(at, 400.0, 4_000)
+    kept = share.kept(order, at)
+    assert 0.18 < share.now < 0.22
+    for cut in share.cuts:
+        there = at + 7 <= cut
+        mine = there[kept] & (order[kept] < share.at(cut))
+        assert abs(mine.sum() - min(4_000, there.sum())) < 200
+    assert len(Shares.of(at, 400.0, None).kept(order, at)) == len(at)
