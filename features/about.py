@@ -6,12 +6,23 @@ Everything here is read off the definitions, so it cannot fall behind them.
 import re
 from collections.abc import Mapping
 
-from features.catalogue import ENTITIES, FEATURES, FORMER, SETS, fields_of
+from features.catalogue import ENTITIES, FORMER, SETS, fields_of
 from features.online import LIFETIME_SECONDS
 from features.spec import Entity, Feature, Source, definition
 
 COUNTED = frozenset(
-    ["activities", "meetings", "people", "lines", "competitors", "deals", "leads", "moves", "pushes", "changes"]
+    [
+        "activities",
+        "meetings",
+        "people",
+        "lines",
+        "competitors",
+        "deals",
+        "leads",
+        "moves",
+        "pushes",
+        "changes",
+    ]
 )
 """Units of things that are counted: where there are none the value is 0, not missing."""
 PERSONAL = frozenset(["phone", "email", "address", "title"])
@@ -20,11 +31,6 @@ PERSONAL = frozenset(["phone", "email", "address", "title"])
 KNOWN_AT = "from the instant at which one could know it: what was recorded late counts from then on"
 WEEKLY = "as it was known on the Monday before, 00:00 UTC"
 _WINDOW = re.compile(r"_(\d+d)(?:_|$)")
-
-
-def kind_of(one: Feature) -> str:
-    """`category` or `number`."""
-    return "category" if one.is_category else "number"
 
 
 def null_policy(one: Feature) -> str:
@@ -39,9 +45,9 @@ def may_be_missing(one: Feature) -> bool:
     return one.unit not in COUNTED
 
 
-def sensitivity(one: Feature) -> str:
-    """`personal` where it tells something of a person's own fields, else `internal`."""
-    return "personal" if any(name in PERSONAL for _, name in fields_of(one)) else "internal"
+def is_personal(one: Feature) -> bool:
+    """Whether it tells something of a person's own fields."""
+    return any(name in PERSONAL for _, name in fields_of(one))
 
 
 def known_at(one: Feature) -> str:
@@ -56,7 +62,7 @@ def time_to_live(one: Feature) -> int:
 
 def tags(one: Feature) -> list[str]:
     """The entity, the list that it counts, its window, and the models' sets that hold it."""
-    found = [one.entity, kind_of(one)]
+    found = [one.entity, "category" if one.is_category else "number"]
     found += [source.name for source in _sources(one) if source.is_list]
     found += [f"window {days}" for days in _WINDOW.findall(one.name)]
     return found
@@ -98,6 +104,3 @@ def _sources(one: Feature) -> list[Source]:
         elif one.columns & set(source.columns):
             found.append(source)
     return found or [entity.sources[0]]
-
-
-BY_NAME: Mapping[str, Feature] = {one.name: one for one in FEATURES}

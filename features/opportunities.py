@@ -266,7 +266,9 @@ def _of_kind(kind: str, days: int) -> Feature:
         return deals.known("deal_activities").count(done(events) & (events["type"] == kind), days)
 
     meaning = f"{KINDS[kind]} in the last {days} days."
-    return Feature(f"{kind}s_{days}d", "opportunity", meaning, "activities", "sales operations", compute, low=0.0)
+    return Feature(
+        f"{kind}s_{days}d", "opportunity", meaning, "activities", "sales operations", compute, low=0.0
+    )
 
 
 def _of_any_kind(days: int) -> Feature:
@@ -274,7 +276,9 @@ def _of_any_kind(days: int) -> Feature:
         return deals.known("deal_activities").count(done(deals.events["deal_activities"]), days)
 
     meaning = f"E-mails, calls, meetings and demos in the last {days} days."
-    return Feature(f"activities_{days}d", "opportunity", meaning, "activities", "sales operations", compute, low=0.0)
+    return Feature(
+        f"activities_{days}d", "opportunity", meaning, "activities", "sales operations", compute, low=0.0
+    )
 
 
 def _replies(days: int) -> Feature:
@@ -282,7 +286,9 @@ def _replies(days: int) -> Feature:
         return deals.known("deal_activities").count(inbound(deals.events["deal_activities"]), days)
 
     meaning = f"Messages and calls that came from the customer in the last {days} days."
-    return Feature(f"replies_{days}d", "opportunity", meaning, "activities", "sales operations", compute, low=0.0)
+    return Feature(
+        f"replies_{days}d", "opportunity", meaning, "activities", "sales operations", compute, low=0.0
+    )
 
 
 COUNTS = (

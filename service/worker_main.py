@@ -1,6 +1,6 @@
 """Every job of the product: type → handler."""
 
-from service import forecasting, indexing, recommending, rescoring, schedule, store, webhooks
+from service import forecasting, historical, indexing, recommending, rescoring, schedule, store, webhooks
 from service.domains import duplicates, league, models, quotes
 from service.settings import Settings
 from service.worker import Handler
@@ -11,6 +11,7 @@ def handlers(settings: Settings) -> dict[str, Handler]:
     return {
         **schedule.handlers,
         **store.handlers(settings),
+        **historical.handlers(settings),
         **rescoring.handlers(settings),
         **forecasting.handlers(settings.home / "models"),
         **league.handlers(settings),

@@ -18,7 +18,7 @@ import polars as pl
 
 from features.facts import Array
 from features.facts import instant as at_instant
-from features.offline import training_set
+from features.offline import digest, training_set
 from features.spec import FeatureSet, coded
 from ml.frame import Frame
 from ml.lead import LeadPanel
@@ -308,16 +308,3 @@ def as_features(frame: pl.DataFrame, feature_set: FeatureSet, without: tuple[str
     }
     values, words = coded(columns, tuple(name for name in feature_set.categories if name in names), RARE)
     return Frame.of(values, words)
-
-
-def digest(frame: pl.DataFrame, outcome: Array) -> str:
-    """The sha256 of a training set: its columns in order, values bit for bit, and the labels."""
-    found = hashlib.sha256()
-    for column in frame.get_columns():
-        found.update(f"{column.name} {column.dtype}\n".encode())
-        if column.dtype == pl.String:
-            found.update("\x1f".join("" if text is None else text for text in column.to_list()).encode())
-        else:
-            found.update(column.cast(pl.Float64, strict=False).fill_null(float("nan")).to_numpy().tobytes())
-    found.update(np.asarray(outcome, dtype=np.float64).tobytes())
-    return found.hexdigest()

@@ -1,6 +1,6 @@
 """Features: what models look at. The catalogue, and the values as of now and as of any instant."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
@@ -11,6 +11,7 @@ from litestar.di import NamedDependency
 from litestar.params import JSONBody
 from msgspec import Meta
 
+from features import about
 from features.catalogue import ENTITIES, FEATURES, SETS, fields_of, own_set
 from features.facts import Array, instant, moment
 from features.reading import Spine, loader, values
@@ -29,8 +30,18 @@ Name = Annotated[str, Meta(min_length=1, max_length=100)]
 MOST = 1000
 
 
+class Lineage(msgspec.Struct, kw_only=True):
+    """Where a feature comes from and who reads it: columns of facts, texts of SQL, tables of history, serving models."""
+
+    facts: list[str]
+    sources: list[str]
+    tables: list[str]
+    models: list[str]
+
+
 class FeatureItem(msgspec.Struct, kw_only=True):
-    """One feature of the catalogue. `feature_sets` are the sets that hold it."""
+    """One feature of the catalogue. `feature_sets` are the sets that hold it; `version` names its definition,
+    `former_versions` earlier ones that are kept for models that learned on them. `time_to_live` is in seconds."""
 
     name: str
     entity: str
@@ -38,6 +49,16 @@ class FeatureItem(msgspec.Struct, kw_only=True):
     unit: str
     owner: str
     type: Literal["number", "category"]
+    low: float | None
+    high: float | None
+    tags: list[str]
+    null_policy: str
+    sensitivity: Literal["internal", "personal"]
+    known_at: str
+    time_to_live: int
+    version: str
+    former_versions: list[str]
+    lineage: Lineage
     feature_sets: list[str]
 
 
@@ -59,7 +80,7 @@ class Ask(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 
 
 class AskThen(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    """Pairs of an entity and an instant; for training sets read the store itself."""
+    """Pairs of an entity and an instant; more than a thousand go to `/features/historical/spines`."""
 
     entity: Entity
     pairs: Annotated[list["Pair"], Meta(min_length=1, max_length=MOST)]
@@ -163,26 +184,44 @@ async def visible_rows(
     return [dict(row) for row in rows]
 
 
+_READERS = """
+SELECT v.model, v.version, v.card -> 'features' AS features
+FROM registry.champions c JOIN registry.versions v ON v.model = c.model AND v.version = c.version"""
+
+
+async def readers(database: Database) -> dict[str, list[str]]:
+    """Feature → the serving versions that read it, such as `win 12`."""
+    found: dict[str, list[str]] = {}
+    for row in await database.fetch(_READERS):
+        for name in row["features"] or ():
+            found.setdefault(name, []).append(f"{row['model']} {row['version']}")
+    return found
+
+
+def described(one: Feature, reading: dict[str, list[str]]) -> FeatureItem:
+    """A feature as the catalogue tells of it."""
+    origin = about.lineage(one)
+    return FeatureItem(
+        name=one.name, entity=one.entity, meaning=one.meaning, unit=one.unit, owner=one.owner, low=one.low, high=one.high,
+        type="category" if one.is_category else "number", tags=about.tags(one), null_policy=about.null_policy(one),
+        sensitivity="personal" if about.is_personal(one) else "internal", known_at=about.known_at(one),
+        time_to_live=about.time_to_live(one), version=about.version(one), former_versions=about.former(one),
+        lineage=Lineage(
+            facts=origin["facts"], sources=origin["sources"], tables=origin["tables"], models=reading.get(one.name, [])
+        ),
+        feature_sets=origin["feature_sets"],
+    )  # fmt: skip
+
+
 # --- routes ------------------------------------------------------------------------------------------------------
 
 
 @get("/features")
-async def catalogue(actor: NamedDependency[Actor]) -> FeatureList:
-    """Every feature with its meaning, and the fingerprints of the sets."""
+async def catalogue(database: NamedDependency[Database], actor: NamedDependency[Actor]) -> FeatureList:
+    """Every feature with its meaning, range, lineage and version, and the fingerprints of the sets."""
     require(actor, "features", "read")
-    items = [
-        FeatureItem(
-            name=f.name,
-            entity=f.entity,
-            meaning=f.meaning,
-            unit=f.unit,
-            owner=f.owner,
-            type="category" if f.is_category else "number",
-            feature_sets=[name for name, found in SETS.items() if f.name in found.names],
-        )
-        for f in FEATURES
-        if not is_hidden(actor, f)
-    ]
+    reading = await readers(database)
+    items = [described(f, reading) for f in FEATURES if not is_hidden(actor, f)]
     return FeatureList(
         items=items, next=None, feature_sets={n: found.fingerprint for n, found in SETS.items()}
     )
@@ -223,10 +262,16 @@ async def historical(
 ) -> Response[bytes]:
     """The features of up to 1,000 pairs, each as of its instant with what was known then."""
     require(actor, "features", "read")
-    wanted = chosen(actor, data.entity, data.features, data.feature_set)
+    wanted, now = chosen(actor, data.entity, data.features, data.feature_set), datetime.now(UTC)
     for index, pair in enumerate(data.pairs):
-        if pair.as_of.tzinfo is None or not 1970 < pair.as_of.year < 2200:
+        if pair.as_of.tzinfo is None or pair.as_of.year < 1971:
             raise Invalid.at(f"/pairs/{index}/as_of", "must be an instant with its zone")
+        if pair.as_of > now:
+            raise Invalid.at(
+                f"/pairs/{index}/as_of", "lies in the future: nobody knows yet what will be known"
+            )
+    if len({(pair.id, pair.as_of) for pair in data.pairs}) < len(data.pairs):
+        raise Invalid.at("/pairs", "the same id stands twice at the same as_of")
     await visible_rows(database, actor, data.entity, [pair.id for pair in data.pairs])
     store = store_of(database, settings.redis_url)
     await store.now()
