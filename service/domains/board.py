@@ -12,6 +12,7 @@ from litestar.di import NamedDependency
 from service import grouping, query, saved
 from service.access import Actor, guard, require, visible
 from service.db import Database, Params
+from service.domains.opportunities import IS_ROTTING
 from service.domains.opportunities import resource as opportunities
 from service.errors import BadRequest, NotFound
 from service.query import Builder
@@ -51,6 +52,7 @@ class Card(msgspec.Struct, kw_only=True):
     amount_home: Decimal | None
     close_date: date | None
     closed_on: date | None
+    is_rotting: bool
     owner: Owner | None
     score: CardScore | None
     next_action: str | None
@@ -101,9 +103,9 @@ _SUMS = (
     " coalesce(sum(round(t.amount_home * t.probability::numeric, 4)), 0) AS weighted_sum"
 )
 
-_CARD = """
+_CARD = f"""
 t.id, t.version, t.name, t.pipeline_id, t.stage, t.status, t.account_id, t.amount, t.currency, t.amount_home,
-t.close_date, t.closed_at, t.closed_on, t.owner_id"""
+t.close_date, t.closed_at, t.closed_on, t.owner_id, ({IS_ROTTING}) AS is_rotting"""
 
 
 class Asked(msgspec.Struct, frozen=True):

@@ -13,9 +13,11 @@ from msgspec import UNSET
 
 from service import alike
 from service import columns as c
-from service.access import Actor, require, visible
+from service import converting
+from service.access import Actor, may, require, visible
 from service.crud import Resource, Row, crud, document, insert, locked, plain, update
-from service.db import Params, Tx, business_table
+from service.db import Database, Params, Tx, business_table
+from service.domains import routing
 from service.domains.accounts import Account
 from service.domains.accounts import resource as accounts
 from service.domains.assignment import assign
@@ -23,7 +25,7 @@ from service.domains.contacts import Contact
 from service.domains.contacts import resource as contacts
 from service.domains.opportunities import Opportunity, StageKey
 from service.domains.opportunities import resource as opportunities
-from service.errors import Conflict, Pointer
+from service.errors import Conflict, Invalid, Pointer
 from service.idempotency import idempotent
 from service.rules import amounts, fault, refuse, scope
 from service.shapes import (
@@ -126,7 +128,7 @@ class LeadDraft(Draft, kw_only=True):
 
 
 LeadPatch = patch_of(LeadDraft, "status", "owner_id")
-Lead = item_of(leads, LeadDraft)
+Lead = item_of(leads, LeadDraft, is_response_overdue=bool)
 
 
 class StatusChange(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
@@ -146,10 +148,14 @@ class NewDeal(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 
 
 class Conversion(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    """Existing records to join, or none to make new ones; `create_opportunity` false makes no deal."""
+    """Existing records to join, or none to make new ones; `create_opportunity` false makes no deal.
+
+    A record that is joined keeps what it knows and learns the rest. A named deal, or contact, brings its account.
+    """
 
     account_id: Maybe[UUID] = UNSET
     contact_id: Maybe[UUID] = UNSET
+    opportunity_id: Maybe[UUID] = UNSET
     opportunity: Maybe[NewDeal] = UNSET
     create_opportunity: bool = True
 
@@ -191,14 +197,28 @@ def defaults(draft: Row, actor: Actor, now: datetime) -> Row:
     return {"owner_id": owner} | ({"assigned_at": now} if owner else {})
 
 
+PATH = {
+    "new": ("working", "nurturing", "qualified", "unqualified"),
+    "working": ("nurturing", "qualified", "unqualified"),
+    "nurturing": ("working", "qualified", "unqualified"),
+    "qualified": ("working", "nurturing", "unqualified"),
+    "unqualified": ("working", "nurturing"),
+}
+"""Status → where a lead may go from there. Nobody becomes new again, and who was given up is worked on first."""
+
+
 def change(lead: Row, to: str, reason: str | None, now: datetime) -> Row:
-    """The changes of a new status. Raises `Conflict` out of or into converted, `Invalid` without a reason."""
+    """The changes of a new status. Raises `Conflict` off the path, `Invalid` without a reason."""
     if lead["status"] == "converted":
         raise Conflict("The lead is converted: what happens now happens to its deal.")
     if to == "converted":
         raise Conflict("A lead becomes converted by converting it.")
     if to == lead["status"]:
         raise Conflict(f"The lead is {to} already.")
+    if to not in PATH[lead["status"]]:
+        raise Conflict(
+            f"A lead that is {lead['status']} becomes {' or '.join(PATH[lead['status']])}, not {to}."
+        )
     if to == "unqualified" and not (reason or "").strip():
         refuse([fault("reason", "say why the lead is unqualified")])
     answered = {"first_response_at": now} if to == "working" and lead["first_response_at"] is None else {}
@@ -222,77 +242,72 @@ async def fewest_open_leads(tx: Tx, actor: Actor, lead: Row) -> tuple[UUID, list
     return row["id"], [f"{row['name']} has the fewest open leads: {row['load']}."]
 
 
-def account_of(lead: Row) -> Row:
-    """A new account from what the lead told."""
-    name = lead["company"] or " ".join(filter(None, (lead["first_name"], lead["last_name"]))) or lead["email"]
-    told = (
-        "website",
-        "phone",
-        "industry",
-        "number_of_employees",
-        "annual_revenue",
-        "currency",
-        "lead_source",
-    )
-    return {
-        "name": name,
-        "type": "prospect",
-        "owner_id": lead["owner_id"],
-        "billing_address": lead["address"],
-    } | {key: lead[key] for key in told}
+async def prepare(run: Tx | Database, actor: Actor, new: Row, old: Row | None) -> None:
+    """Who gets a lead hears by when it wants an answer: the clock of the first routing rule that holds."""
+    since = new.get("assigned_at")
+    if since is None or new.get("first_response_at") is not None or (old and since == old["assigned_at"]):
+        return
+    new["response_due_at"] = routing.due(await routing.rules_of(run, "lead"), new, since)
 
 
-def contact_of(lead: Row, account_id: UUID) -> Row:
-    """A new contact from what the lead told; without a name it is called by its address or company."""
-    told = ("first_name", "email", "phone", "title", "lead_source", "email_opt_out", "do_not_call")
-    name = lead["last_name"] or (lead["email"] or "").split("@")[0] or lead["company"]
-    return {"last_name": name, "account_id": account_id, "owner_id": lead["owner_id"]} | {
-        key: lead[key] for key in told
-    }
-
-
-def deal_of(lead: Row, asked: Row, account: Row, contact: Row) -> Row:
-    """A new deal of the lead's owner."""
-    known = {"name": account["name"], "account_id": account["id"], "primary_contact_id": contact["id"]}
-    own = {"owner_id": lead["owner_id"]} if lead["owner_id"] else {}
-    return known | own | {"lead_source": lead["lead_source"], "campaign_id": lead["campaign_id"]} | asked
-
-
-async def _found_or_made(
-    tx: Tx, of: Resource, actor: Actor, wanted: UUID | None, draft: Row, member: str
-) -> Row:
-    """The record that was named, if the actor sees it, else a new one."""
+async def _named(
+    tx: Tx, of: Resource, actor: Actor, wanted: UUID | None, member: str
+) -> tuple[Row | None, bool]:
+    """The record that was named, locked, and whether the actor may change it."""
     if wanted is None:
-        require(actor, of.key, "create")
-        return await insert(tx, of, actor, draft)
+        return None, False
     params = Params([wanted])
-    seen = visible(actor, of.key, "t", params)
+    seen, mine = (visible(actor, of.key, "t", params, write=write) for write in (False, True))
     row = await tx.fetchrow(
-        f"SELECT t.* FROM {of.key} t WHERE t.id = $1 AND t.deleted_at IS NULL AND {seen}", *params
+        f"SELECT t.*, ({mine}) AS is_mine FROM {of.key} t"
+        f" WHERE t.id = $1 AND t.deleted_at IS NULL AND {seen} FOR UPDATE OF t",
+        *params,
     )
     if row is None:
-        refuse([fault(member, "there is no such record")])
-    return dict(row)
+        raise Invalid.at(f"/{member}", "there is no such record")
+    found = dict(row)
+    return found, found.pop("is_mine") and may(actor, of.key, "update")
+
+
+async def _joined(tx: Tx, of: Resource, actor: Actor, record: Row | None, mine: bool, told: Row) -> Row:
+    """A new record of what the lead told, or the one there is, which learns what it did not know."""
+    if record is None:
+        require(actor, of.key, "create")
+        return await insert(tx, of, actor, told)
+    return await update(tx, of, actor, record, converting.filled(record, told)) if mine else record
+
+
+async def _joined_deal(tx: Tx, actor: Actor, deal: Row, mine: bool, account: Row, contact: Row) -> Row:
+    """The deal there is, with the account and the contact that it lacked."""
+    if not mine:
+        raise Invalid.at("/opportunity_id", "is not yours to change")
+    found = {"account_id": account["id"], "primary_contact_id": contact["id"]}
+    changes = {name: value for name, value in found.items() if deal[name] is None}
+    return await update(tx, opportunities, actor, deal, changes) if changes else deal
 
 
 async def convert_lead(
     tx: Tx, actor: Actor, lead: Row, asked: Conversion, now: datetime
 ) -> dict[str, Row | None]:
-    """Account, contact and deal of a locked lead, which becomes converted, all in one transaction."""
-    if lead["status"] == "converted":
-        raise Conflict("The lead is converted already.")
-    if lead["status"] == "unqualified":
-        raise Conflict("An unqualified lead is not converted: change its status first.")
-    account = await _found_or_made(
-        tx, accounts, actor, asked.account_id or None, account_of(lead), "account_id"
+    """Account, contact and deal of a locked lead, which becomes converted: one transaction, one change set."""
+    converting.convertible(lead)
+    deal, deal_is_mine = await _named(
+        tx, opportunities, actor, asked.opportunity_id or None, "opportunity_id"
     )
-    draft = contact_of(lead, account["id"])
-    contact = await _found_or_made(tx, contacts, actor, asked.contact_id or None, draft, "contact_id")
-    deal = None
-    if asked.create_opportunity:
+    person, person_is_mine = await _named(tx, contacts, actor, asked.contact_id or None, "contact_id")
+    home = (deal and deal["account_id"]) or (person and person["account_id"])
+    firm, firm_is_mine = await _named(tx, accounts, actor, asked.account_id or home or None, "account_id")
+    converting.fitting(firm, person, deal)
+    cf = {"cf": lead["cf"]} if lead["cf"] else {}
+    account = await _joined(tx, accounts, actor, firm, firm_is_mine, converting.account_of(lead) | cf)
+    told = converting.contact_of(lead) | {"account_id": account["id"]} | cf
+    contact = await _joined(tx, contacts, actor, person, person_is_mine, told)
+    if deal is not None:
+        deal = await _joined_deal(tx, actor, deal, deal_is_mine, account, contact)
+    elif asked.create_opportunity:
         require(actor, "opportunities", "create")
         wish = {} if asked.opportunity in (None, UNSET) else plain(asked.opportunity)
-        deal = await insert(tx, opportunities, actor, deal_of(lead, wish, account, contact))
+        deal = await insert(tx, opportunities, actor, converting.deal_of(lead, wish, account, contact) | cf)
     changes = {
         "status": "converted",
         "converted_at": now,
@@ -305,6 +320,8 @@ async def convert_lead(
 
 
 # Routes --------------------------------------------------------------------------------------------
+
+OVERDUE = "coalesce(coalesce(t.first_response_at, now()) > t.response_due_at, FALSE)"
 
 resource = Resource(
     path="/leads",
@@ -322,9 +339,13 @@ resource = Resource(
         "converted_opportunity_id": "opportunities",
     },
     text=("last_name", "first_name", "company", "email"),
+    extra={"is_response_overdue": OVERDUE},
+    extra_kinds={"is_response_overdue": "boolean"},
     check=check,
     defaults=defaults,
     warn=alike.warning("leads"),
+    prepare=prepare,
+    prepare_reads=True,
 )
 
 PARTS = {"lead": resource, "account": accounts, "contact": contacts, "opportunity": opportunities}

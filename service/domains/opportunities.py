@@ -131,7 +131,9 @@ class OpportunityDraft(Draft, kw_only=True):
 OpportunityPatch = patch_of(
     OpportunityDraft, "owner_id", "pipeline_id", "stage", "loss_reason", "competitor_id"
 )
-Opportunity = item_of(opportunities, OpportunityDraft, last_activity_at=datetime | None, push_count=int)
+Opportunity = item_of(
+    opportunities, OpportunityDraft, last_activity_at=datetime | None, push_count=int, is_rotting=bool
+)
 
 
 class StageMove(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
@@ -261,6 +263,14 @@ LAST_ACTIVITY = (
     "SELECT max(a.occurred_at) FROM activities a WHERE a.opportunity_id = t.id AND a.deleted_at IS NULL"
     " AND a.status IN ('completed', 'no_show') AND a.occurred_at <= now() /* access:activities */"
 )
+IS_ROTTING = (
+    "t.status = 'open' AND EXISTS (SELECT 1 FROM stages s WHERE s.pipeline_id = t.pipeline_id AND s.key = t.stage"
+    " AND s.deleted_at IS NULL AND t.stage_entered_at < now() - make_interval(days => s.rotting_days)"
+    " AND NOT EXISTS (SELECT 1 FROM activities a WHERE a.opportunity_id = t.id AND a.deleted_at IS NULL"
+    " AND a.status IN ('completed', 'no_show') AND a.occurred_at <= now()"
+    " AND a.occurred_at >= now() - make_interval(days => s.rotting_days) /* access:activities */))"
+)
+"""Longer in its stage than `rotting_days`, and as long without a sign of life."""
 PUSHES = (
     "SELECT count(*) FROM (SELECT h.close_date, lag(h.close_date) OVER (ORDER BY h.known_from, h.version) AS earlier"
     " FROM history.opportunities h WHERE h.id = t.id) p WHERE p.close_date > p.earlier"
@@ -285,8 +295,8 @@ resource = Resource(
         "price_book_id": "price_books",
     },
     text=("name", "description"),
-    extra={"last_activity_at": LAST_ACTIVITY, "push_count": PUSHES},
-    extra_kinds={"last_activity_at": "instant", "push_count": "integer"},
+    extra={"last_activity_at": LAST_ACTIVITY, "push_count": PUSHES, "is_rotting": IS_ROTTING},
+    extra_kinds={"last_activity_at": "instant", "push_count": "integer", "is_rotting": "boolean"},
     home={"amount": "amount_home"},
     check=check,
     defaults=owned,

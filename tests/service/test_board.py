@@ -7,6 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
+from service.db import Database
 from tests.conftest import People, Person
 
 pytestmark = pytest.mark.anyio
@@ -196,3 +197,35 @@ async def test_a_board_takes_a_saved_view(
         assert sorted(card["name"] for column in columns.values() for card in column["items"]) == [
             "Undated 0", "Undated 1",
         ]  # fmt: skip
+
+
+async def test_a_deal_that_stands_too_long_without_a_sign_of_life_is_rotting(
+    client: httpx.AsyncClient, people: People, database: Database
+) -> None:
+    deal = await _deal(client, people.stranger, stage="qualification")
+    stages = await client.get("/stages?key=qualification", headers=people.ops.headers)
+    stage = f"/stages/{stages.json()['items'][0]['id']}"
+    await client.patch(stage, headers=people.ops.headers, json={"rotting_days": 10})
+
+    async def is_rotting() -> bool:
+        columns = await _board(client, people.stranger)
+        (card,) = columns["qualification"]["items"]
+        listed = await client.get("/opportunities?is_rotting=true", headers=people.stranger.headers)
+        assert [item["id"] for item in listed.json()["items"]] == [deal["id"]] * card["is_rotting"]
+        return bool(card["is_rotting"])
+
+    assert not await is_rotting()
+    async with database.begin() as tx:
+        await tx.execute("SELECT set_config('sales.event', gen_random_uuid()::text, TRUE)")
+        await tx.execute(
+            "UPDATE opportunities SET stage_entered_at = now() - interval '11 days' WHERE id = $1::uuid"
+            " /* access:opportunities */",
+            deal["id"],
+        )
+    assert await is_rotting()
+    for days, rotting in ((12, True), (3, False)):
+        when = (datetime.now(UTC) - timedelta(days=days)).isoformat()
+        call = {"type": "call", "occurred_at": when, "opportunity_id": deal["id"]}
+        await client.post("/activities", headers=people.stranger.headers, json=call)
+        assert await is_rotting() is rotting
+    await client.patch(stage, headers=people.ops.headers, json={"rotting_days": None})

@@ -1,5 +1,6 @@
 """Leads: owners, statuses and conversion."""
 
+from datetime import datetime, timedelta
 from typing import Any
 
 import httpx
@@ -140,3 +141,121 @@ async def test_the_first_word_out_is_the_first_response(client: httpx.AsyncClien
     assert (await client.post("/activities", headers=people.rep.headers, json=done)).status_code == 201
     seen = (await client.get(f"/leads/{lead['id']}", headers=people.rep.headers)).json()
     assert seen["first_response_at"].startswith("2099-01-01T00:00:00")
+
+
+async def test_a_lead_follows_its_path(client: httpx.AsyncClient, people: People) -> None:
+    lead = await _lead(client, people.rep)
+    assert (await _verb(client, people.rep, lead, "status", to="qualified")).status_code == 200
+    back = await _verb(client, people.rep, lead, "status", to="new")
+    assert back.status_code == 409
+    assert (
+        back.json()["detail"]
+        == "A lead that is qualified becomes working or nurturing or unqualified, not new."
+    )
+    given_up = await _verb(client, people.rep, lead, "status", to="unqualified", reason="moved away")
+    assert given_up.status_code == 200
+    assert (await _verb(client, people.rep, lead, "status", to="qualified")).status_code == 409
+    assert (await _verb(client, people.rep, lead, "status", to="nurturing")).status_code == 200
+
+
+async def test_the_clock_of_an_answer_runs_from_the_assignment(
+    client: httpx.AsyncClient, people: People
+) -> None:
+    rule = {"name": "Hot first", "position": 1, "target": "user", "user_id": str(people.rep.id)}
+    hot = [{"field": "rating", "op": "eq", "value": "hot"}]
+    made = await client.post(
+        "/routing-rules", headers=people.ops.headers, json=rule | {"criteria": hot, "sla_minutes": 30}
+    )
+    assert made.status_code == 201, made.text
+    lead = await _lead(client, people.rep, rating="hot")
+    due, since = (datetime.fromisoformat(lead[name]) for name in ("response_due_at", "assigned_at"))
+    assert due - since == timedelta(minutes=30)
+    assert lead["is_response_overdue"] is False
+    assert (await _lead(client, people.rep, rating="cold"))["response_due_at"] is None
+    waiting = await _lead(client, people.ops, rating="hot")
+    assert waiting["response_due_at"] is None, "nobody has it yet"
+    given = (await _verb(client, people.ops, waiting, "assign", owner_id=str(people.rep.id))).json()
+    assert given["response_due_at"] > given["assigned_at"]
+    call = {
+        "type": "call",
+        "occurred_at": "2099-01-01T00:00:00Z",
+        "status": "completed",
+        "direction": "outbound",
+    }
+    await client.post("/activities", headers=people.rep.headers, json=call | {"lead_id": lead["id"]})
+    late = await client.get("/leads?is_response_overdue=true", headers=people.rep.headers)
+    assert [item["id"] for item in late.json()["items"]] == [lead["id"]], "the answer came 70 years later"
+    await client.delete(f"/routing-rules/{made.json()['id']}", headers=people.ops.headers)
+
+
+async def test_conversion_maps_what_the_lead_told(client: httpx.AsyncClient, people: People) -> None:
+    address = {"street": "Main 1", "city": "Bern", "country": "CH"}
+    told = {"company": "Mapped", "email": "m@x.example", "address": address, "cf": {"region": "emea"}}
+    lead = await _lead(client, people.rep, **told, do_not_call=True, consent_at="2026-01-01T00:00:00Z")
+    made = (await _verb(client, people.rep, lead, "convert")).json()
+    assert made["account"]["billing_address"] == made["contact"]["mailing_address"] == address
+    assert made["contact"]["consent_at"].startswith("2026-01-01")
+    assert made["contact"]["do_not_call"] is True
+    assert [made[part]["cf"] for part in ("account", "contact", "opportunity")] == [{"region": "emea"}] * 3
+    again = await _verb(client, people.rep, lead, "convert")
+    assert again.status_code == 409
+    assert again.json()["converted"]["opportunity"] == made["opportunity"]["id"]
+
+
+async def test_conversion_joins_a_deal_and_fills_what_is_empty(
+    client: httpx.AsyncClient, people: People
+) -> None:
+    rep = people.rep.headers
+    account = (await client.post("/accounts", headers=rep, json={"name": "Old", "industry": "steel"})).json()
+    person = (
+        await client.post("/contacts", headers=rep, json={"last_name": "Kim", "account_id": account["id"]})
+    ).json()
+    deal = (
+        await client.post("/opportunities", headers=rep, json={"name": "Open", "account_id": account["id"]})
+    ).json()
+    lead = await _lead(
+        client, people.rep, company="New name", industry="retail", phone="7", title="CEO", email_opt_out=True
+    )
+    body = {"opportunity_id": deal["id"], "contact_id": person["id"]}
+    made = (await _verb(client, people.rep, lead, "convert", **body)).json()
+    assert (made["account"]["id"], made["opportunity"]["id"]) == (account["id"], deal["id"])
+    known = [made["account"][name] for name in ("name", "industry", "phone")]
+    assert known == ["Old", "steel", "7"]
+    assert (made["contact"]["title"], made["contact"]["email_opt_out"]) == ("CEO", True)
+    assert made["opportunity"]["primary_contact_id"] == person["id"]
+    elsewhere = (await client.post("/accounts", headers=rep, json={"name": "Elsewhere"})).json()
+    other = await _lead(client, people.rep)
+    for wrong, pointer in (
+        (body | {"account_id": elsewhere["id"]}, "/opportunity_id"),
+        ({"contact_id": person["id"], "account_id": elsewhere["id"]}, "/contact_id"),
+        ({"opportunity_id": lead["id"]}, "/opportunity_id"),
+    ):
+        refused = await _verb(client, people.rep, other, "convert", **wrong)
+        assert (refused.status_code, refused.json()["errors"][0]["pointer"]) == (422, pointer)
+    await client.post(
+        f"/opportunities/{deal['id']}/stage", headers=rep | {"If-Match": "*"}, json={"to": "won"}
+    )
+    closed = await _verb(client, people.rep, other, "convert", opportunity_id=deal["id"])
+    assert closed.json()["errors"] == [{"pointer": "/opportunity_id", "detail": "is closed"}]
+
+
+async def test_a_conversion_is_taken_back_as_one(
+    client: httpx.AsyncClient, people: People, database: Database
+) -> None:
+    account = (await client.post("/accounts", headers=people.rep.headers, json={"name": "Joined"})).json()
+    lead = await _lead(client, people.rep, company="Undone", phone="7")
+    made = (await _verb(client, people.rep, lead, "convert", account_id=account["id"])).json()
+    change = await database.fetchval(
+        "SELECT change_id FROM ledger.events WHERE kind = 'lead.converted' AND entity_id = $1::uuid",
+        lead["id"],
+    )
+    undone = await client.post(f"/changes/{change}/undo", headers=people.ops.headers)
+    assert undone.status_code == 200, undone.text
+    for path, part in (("contacts", "contact"), ("opportunities", "opportunity")):
+        gone = await client.get(f"/{path}/{made[part]['id']}", headers=people.rep.headers)
+        assert gone.status_code == 404
+    kept = (await client.get(f"/accounts/{account['id']}", headers=people.rep.headers)).json()
+    assert kept["phone"] is None, "what the account learnt is taken back"
+    before = (await client.get(f"/leads/{lead['id']}", headers=people.rep.headers)).json()
+    assert (before["status"], before["converted_account_id"]) == ("new", None)
+    assert (await _verb(client, people.rep, lead, "convert")).status_code == 200
