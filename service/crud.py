@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import Annotated, Any
 from uuid import UUID
 
+import asyncpg
 import msgspec
 import sqlalchemy as sa
 from litestar import Request, Response, delete, get, patch, post, put
@@ -16,7 +17,7 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath
 from sqlalchemy.dialects.postgresql import JSONB
 
-from service import idempotency, ledger, past, query, saved, single, validation
+from service import capture, idempotency, ledger, past, query, saved, single, validation
 from service.access import Actor, guard, hidden, may, read_only, require
 from service.changes import fields_of
 from service.db import Database, Params, Tx
@@ -68,6 +69,8 @@ class Resource(msgspec.Struct, kw_only=True, eq=False):
     home: dict[str, str] = {}
     tree: str = ""
     """The column by which the records are a tree (a parent, a manager): what would close a ring is a 409."""
+    once: tuple[str, ...] = ()
+    """The columns that name a record elsewhere: a second create with the same ones answers the first record."""
     nested: str | None = None
     """The column that the URL's parent fills: `opportunity_id` under `/opportunities/{parent_id}/lines`."""
     check: Callable[[Row, Row | None], None] | None = None
@@ -345,6 +348,25 @@ async def _create_at_once(
     return answer(text, 201, headers)
 
 
+async def _create_in_turn(
+    request: Web, resource: Resource, draft: Row, key: idempotency.Key | None
+) -> Response[bytes]:
+    """A create whose rules write too; 200 with the record that is there where it was captured before."""
+    actor = _actor(request)
+    async with _database(request).begin() as tx:
+        await idempotency.hold(tx, actor, key)
+        if key and (kept := await idempotency.kept(tx, actor, key)):
+            return kept
+        found = await capture.known(tx, actor, resource.key, resource.once, draft)
+        row = {"id": found} if found else await insert(tx, resource, actor, draft)
+        text, version = await document(tx, resource, actor, row["id"])
+        warned = await resource.warn(tx, actor, row) if resource.warn and not found else {}
+        headers = _created(request, resource, row["id"], version) | warned
+        made = answer(text, 200 if found else 201, headers)
+        await idempotency.keep(tx, actor, key, made)
+    return made
+
+
 async def _change_at_once(
     request: Web, resource: Resource, record_id: UUID, values: Row, expected: int | None
 ) -> Response[bytes] | None:
@@ -453,16 +475,12 @@ def _writers(resource: Resource) -> list[HTTPRouteHandler]:
             return await idempotency.guarded(
                 database, actor, key, _create_at_once(request, resource, draft, key)
             )
-        async with database.begin() as tx:
-            await idempotency.hold(tx, actor, key)
-            if key and (kept := await idempotency.kept(tx, actor, key)):
-                return kept
-            row = await insert(tx, resource, actor, draft)
-            text, version = await document(tx, resource, actor, row["id"])
-            warned = await resource.warn(tx, actor, row) if resource.warn else {}
-            made = answer(text, 201, _created(request, resource, row["id"], version) | warned)
-            await idempotency.keep(tx, actor, key, made)
-        return made
+        try:
+            return await _create_in_turn(request, resource, draft, key)
+        except asyncpg.UniqueViolationError:
+            if not resource.once:
+                raise
+        return await _create_in_turn(request, resource, draft, key)  # who was quicker is there by now
 
     async def write(request: Web, record_id: UUID, values: Row, *, guarded: bool) -> Response[bytes]:
         actor = _actor(request)

@@ -112,6 +112,11 @@ def _operation(route: HTTPRoute, method: str, handler: Any, known: dict[Any, Any
         ],
         "responses": {
             str(status): _response(known.get(answer), role),
+            **(
+                {"200": _response(known.get(answer), role)}
+                if role == "create" and resource and resource.once
+                else {}
+            ),
             **{
                 str(code): _problem() for code in sorted({*_COMMON, *failures, *((422, 413) if body else ())})
             },

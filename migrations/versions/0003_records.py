@@ -10,6 +10,11 @@ down_revision = "0002"
 TABLES = Path(__file__).with_name("0003_records.sql")
 
 INDEXES = (
+    *(
+        f"ix_leads_converted_{what}_id ON leads (converted_{what}_id)"
+        f" WHERE deleted_at IS NULL AND converted_{what}_id IS NOT NULL"
+        for what in ("account", "contact", "opportunity")
+    ),
     "ix_opportunities_campaign_id ON opportunities (campaign_id)"
     " WHERE deleted_at IS NULL AND campaign_id IS NOT NULL",
     "ix_leads_campaign_id ON leads (campaign_id) WHERE deleted_at IS NULL AND campaign_id IS NOT NULL",

@@ -11,9 +11,8 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath
 from msgspec import UNSET
 
-from service import alike
+from service import alike, converting
 from service import columns as c
-from service import converting
 from service.access import Actor, may, require, visible
 from service.crud import Resource, Row, crud, document, insert, locked, plain, update
 from service.db import Database, Params, Tx, business_table
@@ -89,6 +88,12 @@ leads = business_table(
     c.index("ix_leads_owner_id", "owner_id"),
     c.index("ix_leads_status", "status", "id"),
     c.index("ix_leads_email", "lower(email)", where="email IS NOT NULL"),
+    *(
+        c.index(
+            f"ix_leads_converted_{what}_id", f"converted_{what}_id", where=f"converted_{what}_id IS NOT NULL"
+        )
+        for what in ("account", "contact", "opportunity")
+    ),
     c.index("ix_leads_campaign_id", "campaign_id", where="campaign_id IS NOT NULL"),
     c.index("ix_leads_response_due_at", "response_due_at", where="first_response_at IS NULL"),
     c.sorted_by("leads", "company"),

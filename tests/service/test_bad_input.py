@@ -416,7 +416,9 @@ async def test_what_is_taken_is_a_conflict(
 async def test_an_activity_is_captured_once(client: httpx.AsyncClient, people: People) -> None:
     body = {"type": "email", "occurred_at": "2026-01-01T00:00:00Z", "source": "mail", "source_id": "<1@x>"}
     assert (await client.post("/activities", headers=people.rep.headers, json=body)).status_code == 201
-    assert (await client.post("/activities", headers=people.rep.headers, json=body)).status_code == 409
+    assert (await client.post("/activities", headers=people.rep.headers, json=body)).status_code == 200
+    other = await client.post("/activities", headers=people.rep.headers, json=body | {"subject": "Another"})
+    assert (other.status_code, other.json()["errors"][0]["pointer"]) == (409, "/subject")
 
 
 async def test_rings_are_refused(client: httpx.AsyncClient, people: People) -> None:
