@@ -135,8 +135,9 @@ class Importer:
         return not self._checkpoint or await self._checkpoint(self.database, None, self.report)
 
     async def _judge(self, judge: Judge, chunk: Chunk) -> list[Good]:
-        named = {ref.table for record in chunk.records for one in record.versions for _, ref in refs_of(one)}
-        await self.known.recall({chunk.table} | named)
+        refs = [ref for record in chunk.records for one in record.versions for _, ref in refs_of(one)]
+        await self.known.recall({chunk.table} | {ref.table for ref in refs if not ref.by})
+        await self.known.look_up(refs)
         await self.known.recognize(chunk.table, chunk.records)
         if self.completion:
             await self.completion.load(chunk.table, chunk.records, self.known)
@@ -237,6 +238,7 @@ class Importer:
         try:
             if self.completion:
                 changes |= self.completion.changed(record.table, row, changes)
+                self.completion.refuse(row | changes)
             if resource.check:
                 resource.check(empty(resource.table) | row | changes, row)
         except Invalid as error:

@@ -104,7 +104,9 @@ def _operation(route: HTTPRoute, method: str, handler: Any, known: dict[Any, Any
     body, answer = _shapes(handler, resource, role)
     operation: dict[str, Any] = {
         "operationId": f"{method.lower()}_{re.sub(r'[^a-z0-9]+', '_', route.path.lower()).strip('_')}",
-        "summary": (handler.fn.__doc__ or handler.name or f"{method} {route.path}").strip().split("\n")[0],
+        "summary": (opt.get("summary") or handler.fn.__doc__ or handler.name or f"{method} {route.path}")
+        .strip()
+        .split("\n")[0],
         "parameters": [
             *_path_parameters(route),
             *_query_parameters(handler, resource, role),
@@ -134,7 +136,9 @@ def _operation(route: HTTPRoute, method: str, handler: Any, known: dict[Any, Any
     if opt.get("file"):
         content = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
         operation["responses"]["200"] = {"description": "The file", "content": content}
-    if content := _body(body, known, opt.get("form", False)):
+    if media := opt.get("media"):
+        operation["requestBody"] = {"required": True, "content": {media: {"schema": known[body]}}}
+    elif content := _body(body, known, opt.get("form", False)):
         operation["requestBody"] = {"required": True, "content": content}
     return operation
 

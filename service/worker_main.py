@@ -2,6 +2,7 @@
 
 from service import forecasting, historical, indexing, recommending, rescoring, schedule, store, webhooks
 from service.domains import duplicates, league, models, quotes
+from service.importing import runs
 from service.settings import Settings
 from service.worker import Handler
 
@@ -21,4 +22,5 @@ def handlers(settings: Settings) -> dict[str, Handler]:
         **recommending.handlers(),
         **webhooks.handlers(settings),
         **duplicates.handlers,
+        **runs.handlers(settings),
     }

@@ -89,22 +89,59 @@ async def one(
     return answer(await find(database, actor, job_id))
 
 
-@post("/jobs/{job_id:uuid}/cancel", status_code=200, opt={"answer": JobItem, "statuses": (409,)})
-async def cancel(
-    request: Request[Any, Any, Any],
-    tx: NamedDependency[Tx],
-    actor: NamedDependency[Actor],
-    job_id: FromPath[UUID],
-) -> Response[bytes]:
-    """Takes a job that still waits out of the queue."""
-    require(actor, "jobs", "read")
-    await find(tx, actor, job_id)
-    changed = await tx.execute(
-        "UPDATE jobs SET status = 'canceled', finished_at = now() WHERE id = $1 AND status = 'queued'", job_id
+STOPPABLE = ("import", "export", "bulk")
+"""Types that look, between their transactions, whether somebody stopped them."""
+
+_MOVES = {
+    "cancel": (
+        "UPDATE jobs SET status = 'canceled', finished_at = now() WHERE id = $1"
+        " AND (status IN ('queued', 'paused') OR status = 'running' AND type = ANY($2::text[]))",
+        "Only a job that waits can be canceled, and an import, an export or a bulk job that runs.",
+    ),
+    "pause": (
+        "UPDATE jobs SET status = 'paused' WHERE id = $1 AND status IN ('queued', 'running') AND type = ANY($2::text[])",
+        "Only an import, an export or a bulk job can be paused, while it waits or runs.",
+    ),
+    "resume": (
+        "UPDATE jobs SET status = 'queued', run_at = now() WHERE id = $1 AND status = 'paused' AND type = ANY($2::text[])",
+        "Only a job that is paused can be resumed.",
+    ),
+}
+"""Verb → the statement that does it where it can be done, and what is said where not."""
+
+
+def _verb(name: str, summary: str) -> Any:
+    statement, refusal = _MOVES[name]
+
+    @post(
+        "/jobs/{job_id:uuid}/" + name,
+        name=f"{name} job",
+        status_code=200,
+        opt={"answer": JobItem, "statuses": (409,), "summary": summary},
     )
-    if changed == "UPDATE 0":
-        raise Conflict("Only a job that still waits can be canceled.")
-    return answer(await find(tx, actor, job_id))
+    async def verb(
+        request: Request[Any, Any, Any],
+        tx: NamedDependency[Tx],
+        actor: NamedDependency[Actor],
+        job_id: FromPath[UUID],
+    ) -> Response[bytes]:
+        require(actor, "jobs", "read")
+        job = await find(tx, actor, job_id)
+        if await tx.execute(statement, job_id, list(STOPPABLE)) == "UPDATE 0":
+            raise Conflict(refusal)
+        if name == "resume":
+            tx.after_commit.append(job["type"])
+        return answer(await find(tx, actor, job_id))
+
+    return verb
 
 
-routes: list[Any] = [many, one, cancel]
+routes: list[Any] = [
+    many,
+    one,
+    _verb(
+        "cancel", "Ends a job: one that waits at once, one that runs behind its present chunk, which stays."
+    ),
+    _verb("pause", "Stops a job behind its present chunk; resume goes on from there."),
+    _verb("resume", "Lets a paused job go on where it stood."),
+]

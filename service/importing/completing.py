@@ -12,16 +12,17 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from service import calendar, money, moves
+from service import calendar, money, moves, validation
 from service.access import Actor
 from service.crud import Resource
 from service.db import Database, Tx
 from service.errors import Forbidden, Invalid
 from service.importing.deals import entered
-from service.importing.judging import Good
+from service.importing.judging import Good, empty
 from service.importing.known import Known
 from service.importing.records import Record, Values
 from service.importing.storing import Store
+from service.rules import refuse
 
 _WORTH = frozenset({"amount", "currency", "status", "closed_on"})
 
@@ -38,9 +39,11 @@ class Completion:
         self._rates: dict[str, list[tuple[date, Decimal]]] = {}
         self._products: dict[UUID, Values] = {}
         self._deals: dict[UUID, Values] = {}
+        self._rules: Sequence[validation.Rule] = ()
 
     async def load(self, table: str, records: Sequence[Record], known: Known) -> None:
         """Reads what the records of a chunk need to be completed."""
+        self._rules = await validation.rules_of(self.database, table)
         if table not in ("opportunities", "lines"):
             return
         self.company = await calendar.company(self.database)
@@ -100,7 +103,12 @@ class Completion:
             given |= self._price(given)
         elif table == "users":
             self._refuse_administrators(given.get("role"))
+        self.refuse({"id": good.id} | empty(resource.table) | given)
         return given
+
+    def refuse(self, row: Values) -> None:
+        """Raises `Invalid` where the company's own rules are against a row."""
+        refuse(validation.faults(self._rules, row))
 
     def changed(self, table: str, row: Values, changes: Values) -> Values:
         """What changes beside `changes` in a row that is stored."""

@@ -111,12 +111,12 @@ class Judge:
         record = good.record
         for version in record.versions:
             for column, ref in refs_of(version):
-                if self.known.find(ref) is None:
+                found = self.known.find(ref)
+                if found is None or found == AMBIGUOUS:
                     told = version.file and column.removesuffix("_id") in version.told
                     where = version if told else record
-                    self.report.fault(
-                        where, column, ref.external_id, f"there is no such record in {ref.table}"
-                    )
+                    what = "there is no such record" if found is None else "several records have this name"
+                    self.report.fault(where, column, ref.external_id, f"{what} in {ref.table}")
                     return False
         return self._typed_versions(good)
 

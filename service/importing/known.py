@@ -16,7 +16,27 @@ NATURAL: dict[str, tuple[str, ...]] = {
 }
 """Table → the columns by which a record that another door made is the same as one in the file."""
 
+BY: dict[str, tuple[str, ...]] = {
+    "users": ("email", "name"),
+    "teams": ("name",),
+    "accounts": ("name", "domain"),
+    "contacts": ("email",),
+    "leads": ("email",),
+    "products": ("code", "name"),
+    "pipelines": ("key", "name"),
+    "stages": ("key",),
+    "competitors": ("name",),
+    "campaigns": ("name",),
+    "opportunities": ("name",),
+    "periods": ("key",),
+    "territories": ("name",),
+    "territory_models": ("name",),
+}
+"""Table → the fields by which a cell may name one of its records."""
+
 AMBIGUOUS = UUID(int=0)
+MOST_NAMES = 200_000
+"""Names that are remembered; beyond it they are asked for again."""
 
 
 class Known:
@@ -30,9 +50,32 @@ class Known:
         self.ids: dict[str, dict[str, UUID]] = {}
         self.by_key: dict[tuple[str, tuple[str, ...]], UUID] = {}
         """Natural keys of the chunk at hand → the stored record, or `AMBIGUOUS`."""
+        self._named: dict[tuple[str, str], dict[str, UUID]] = {}
 
     def find(self, ref: Ref) -> UUID | None:
-        return self.ids.get(ref.table, {}).get(ref.external_id)
+        """The id; `AMBIGUOUS` where several records have the name by which a cell asks for one."""
+        if not ref.by:
+            return self.ids.get(ref.table, {}).get(ref.external_id)
+        return self._named.get((ref.table, ref.by), {}).get(ref.external_id.lower())
+
+    async def look_up(self, refs: Iterable[Ref]) -> None:
+        """Finds the records that cells name by our own id or by a field, such as an owner's address."""
+        wanted: dict[tuple[str, str], set[str]] = {}
+        for ref in refs:
+            if ref.by and ref.external_id.lower() not in self._named.get((ref.table, ref.by), {}):
+                wanted.setdefault((ref.table, ref.by), set()).add(ref.external_id.lower())
+        for (table, by), texts in wanted.items():
+            left = f"lower({by})" if by != "id" else "id::text"
+            rows = await self.database.fetch(
+                f"SELECT id, {left} AS name FROM {table} WHERE {left} = ANY($1::text[]) AND deleted_at IS NULL"
+                f" /* access:{table} */",
+                list(texts),
+            )
+            found = self._named.setdefault((table, by), {})
+            if len(found) > MOST_NAMES:
+                found.clear()
+            for row in rows:
+                found[row["name"]] = AMBIGUOUS if row["name"] in found else row["id"]
 
     def resolve(self, value: Any) -> Any:
         """References as ids; what is none stays as it is."""
@@ -91,6 +134,10 @@ class Known:
         """From here on references to the record find it."""
         if record.external_id is not None:
             self.ids.setdefault(record.table, {})[record.external_id] = identity
+        for (table, by), names in self._named.items():
+            name = record.versions[0].values.get(by) if table == record.table else None
+            if isinstance(name, str):
+                names[name.lower()] = identity if names.get(name.lower(), identity) == identity else AMBIGUOUS
 
     def forget(self, record: Record) -> None:
         """The record did not go in after all."""

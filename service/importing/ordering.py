@@ -49,7 +49,7 @@ class _Waiting:
         for version in record.versions:
             for column in self.columns:
                 value = version.values.get(column)
-                if isinstance(value, Ref) and value.table == record.table:
+                if isinstance(value, Ref) and value.table == record.table and not value.by:
                     wanted = value.external_id
                     if wanted not in self._out and wanted != record.external_id:
                         return wanted

@@ -14,10 +14,11 @@ Values = dict[str, Any]
 
 
 class Ref(msgspec.Struct, frozen=True):
-    """Points at a record of the same source by its external id."""
+    """Points at a record of the same source by its external id, or at any by the field `by` (`id`: our own)."""
 
     table: str
     external_id: str
+    by: str = ""
 
 
 class Kept(msgspec.Struct):

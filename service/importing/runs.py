@@ -1,21 +1,32 @@
 """An import under its job: how far it is, what was wrong, where it goes on, and what follows once it is through."""
 
 import asyncio
+import contextlib
+import tempfile
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from service import calendar, jobs
+import obstore
+
+from service import calendar, jobs, objects
 from service.access import SYSTEM
+from service.auth import actor_of_user
 from service.db import Database, Tx
-from service.errors import Conflict, Invalid
+from service.errors import Conflict, Invalid, Problem
 from service.ids import new_id
 from service.importer import Importer, Progress, Stopped
+from service.importing import plain, sheets
 from service.importing.records import Fault, Item, Report
+from service.importing.sheets import Sheet
+from service.importing.targets import custom_targets, targets
 from service.integrations import demo, maven
+from service.jobs import Job
 from service.resources import RESOURCES
+from service.settings import Settings
+from service.worker import Handler
 
 Mapping = Callable[[Path, datetime, str], Iterator[Item]]
 
@@ -49,14 +60,13 @@ class Standing:
 
     def __init__(self, job_id: UUID, attempt: int, now: datetime) -> None:
         self.job_id, self.attempt, self.now = job_id, attempt, now
-        self.processed = 0
 
     async def __call__(self, run: Tx | Database, position: int | None, report: Report) -> bool:
         """Whether to go on. Raises `Stopped`, which takes the chunk back, where another worker has the job by now."""
         await keep_faults(run, self.job_id, report.drain())
         state = None if position is None else self._state(position, report)
         status = await run.fetchval(
-            _STAND, self.job_id, self.attempt, self.processed, totals(report),
+            _STAND, self.job_id, self.attempt, position or sum(totals(report).values()), totals(report),
             [shown(fault) for fault in report.errors], state, jobs.LEASE_SECONDS,
         )  # fmt: skip
         if status is None:
@@ -66,8 +76,8 @@ class Standing:
     def _state(self, position: int, report: Report) -> dict[str, Any]:
         notes = [[*key, rows] for key, rows in report.notes.items()]
         return {
-            "now": self.now.isoformat(), "position": position, "processed": self.processed,
-            "counts": report.counts, "failed": report.failed, "notes": notes,
+            "now": self.now.isoformat(), "position": position, "counts": report.counts,
+            "failed": report.failed, "notes": notes,
         }  # fmt: skip
 
 
@@ -98,7 +108,7 @@ def totals(report: Report) -> dict[str, int]:
     for counts in report.counts.values():
         for what, number in counts.items():
             found[what] = found.get(what, 0) + number
-    return found
+    return found | {"failed": report.failed} if found or report.failed else found
 
 
 async def run(
@@ -172,9 +182,92 @@ async def follow_up(database: Database) -> None:
     await jobs.enqueue(database, "search.rebuild", key="all")
 
 
-def refuse_command(payload: dict[str, Any], change_id: UUID | None) -> None:
-    """An import of the command line lives in its own process: when that fell, nobody else has the files."""
-    if "path" in payload:
+# --- a file that came through the door ------------------------------------------------------------------------------
+
+
+def handlers(settings: Settings) -> dict[str, Handler]:
+    async def work(job: Job) -> dict[str, Any] | None:
+        return await _work(settings.objects_url, job)
+
+    return {"import": work}
+
+
+async def _work(url: str, job: Job) -> dict[str, Any] | None:
+    """Fetches the file and imports it, from where an earlier attempt stood."""
+    if "object" not in job.payload:  # a command's files are in its own folder, and its process is gone
         raise Conflict(
-            f"The command was interrupted; what is in already is undone by: sales undo {change_id}"
+            f"The command was interrupted; what is in already is undone by: sales undo {job.change_id}"
         )
+    key = job.payload["object"]
+    with tempfile.TemporaryDirectory(prefix="sales-import-") as folder:
+        path = Path(folder) / "file"
+        with path.open("wb") as file:
+            async for chunk in await objects.stream(url, key):
+                file.write(chunk)
+        try:
+            result = await _import_sheet(job, await asyncio.to_thread(sheets.look, path, job.payload["name"]))
+        except Stopped:
+            if await _rest(job) == "canceled":
+                await _discard(url, key)
+            return None
+        except Problem:
+            await _discard(url, key)
+            raise
+    await _discard(url, key)
+    return result
+
+
+async def _import_sheet(job: Job, sheet: Sheet) -> dict[str, Any]:
+    database, asked = job.database, job.payload
+    resource = RESOURCES[asked["resource"]]
+    assert job.actor_id is not None
+    actor = await actor_of_user(database, job.actor_id, door="import")
+    fields = targets(resource, await custom_targets(database, resource))
+    settled = {name: (fields[one["field"]], one["format"]) for name, one in asked["mapping"].items()}
+    stood = await database.fetchrow("SELECT state, errors FROM jobs WHERE id = $1", job.id)
+    report, position, now = _report(job, stood["state"], stood["errors"])
+    if not position:
+        await database.execute("DELETE FROM import_faults WHERE job_id = $1", job.id)
+    await database.execute(
+        "UPDATE jobs SET total = $2 WHERE id = $1", job.id, await asyncio.to_thread(sheet.count)
+    )
+    natural = {resource.key: tuple(asked["key"])} if asked["key"] else None
+    importer = Importer(
+        database, actor, asked["source"], RESOURCES, now=now, change_id=job.change_id, report=report,
+        checkpoint=Standing(job.id, job.attempt, now), natural=natural, completes=True,
+    )  # fmt: skip
+    done = await importer.run(
+        lambda: plain.records(sheet, resource.key, settled, now),
+        dry_run=asked["dry_run"], strict=asked["strict"], position=position,
+    )  # fmt: skip
+    return await close(database, job.id, done)
+
+
+def _report(
+    job: Job, state: dict[str, Any] | None, errors: list[dict[str, Any]]
+) -> tuple[Report, int, datetime]:
+    """What an earlier attempt had found, where it stood, and the instant that is its now."""
+    report = Report(change_id=job.change_id)
+    if not state:
+        return report, 0, datetime.now(UTC)
+    report.counts, report.failed = state["counts"], state["failed"]
+    report.notes = {
+        (file, column, value, detail): rows for file, column, value, detail, rows in state["notes"]
+    }
+    report.errors = [Fault(**error) for error in errors if "line" in error]
+    return report, state["position"], datetime.fromisoformat(state["now"])
+
+
+async def _rest(job: Job) -> str | None:
+    """Gives the job back where somebody stopped it: at once to be resumed by whoever takes it."""
+    return await job.database.fetchval(  # type: ignore[no-any-return]
+        "UPDATE jobs SET lease_until = NULL WHERE id = $1 AND attempts = $2 RETURNING status",
+        job.id,
+        job.attempt,
+    )
+
+
+async def _discard(url: str, key: str) -> None:
+    """The file of a finished import goes: its records are kept, and it may hold what nobody wants to keep."""
+    with contextlib.suppress(FileNotFoundError):
+        await obstore.delete_async(objects.store_at(url), key)

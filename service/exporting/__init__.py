@@ -1,0 +1,1 @@
+"""How records leave: as streams of CSV, NDJSON or Parquet, and as the files of another system."""

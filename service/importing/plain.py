@@ -1,0 +1,70 @@
+"""One file, one resource: rows become records by a mapping of columns to fields."""
+
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from typing import Any
+
+from service.importing import cells
+from service.importing.records import Fault, Item, Record, Ref, Values, Version
+from service.importing.sheets import Cells, Sheet
+from service.importing.targets import EXTERNAL, Target
+
+Settled = Mapping[str, tuple[Target, str | None]]
+
+
+def records(sheet: Sheet, table: str, settled: Settled, now: datetime) -> Iterator[Item]:
+    """Each row as a record of one version; an empty cell says nothing."""
+    for item in sheet.rows():
+        if isinstance(item, Fault):
+            yield item
+            continue
+        line, row = item
+        try:
+            yield _record(sheet, table, settled, line, row, now)
+        except _Unreadable as error:
+            yield Fault(sheet.name, line, error.column, error.cell[:200], error.detail)
+
+
+class _Unreadable(ValueError):
+    def __init__(self, column: str, cell: str, detail: str) -> None:
+        super().__init__(detail)
+        self.column, self.cell, self.detail = column, cell, detail
+
+
+def _record(sheet: Sheet, table: str, settled: Settled, line: int, row: Cells, now: datetime) -> Record:
+    values: Values = {}
+    external: str | None = None
+    at: datetime | None = None
+    for column, (target, order) in settled.items():
+        cell = row.get(column, "")
+        if cell == "" or cell is None:
+            continue
+        if target.name == EXTERNAL:
+            external = str(cell)[:255]
+        elif target.name == "created_at":
+            at = _instant(column, cell, order)
+        else:
+            _put(values, target, cell, order)
+    return Record(table, external, [Version(values, at)], sheet.name, line)
+
+
+def _instant(column: str, cell: Any, order: str | None) -> datetime:
+    try:
+        return datetime.fromisoformat(cells.instant(str(cell), order))
+    except ValueError:
+        raise _Unreadable(column, str(cell), "is not an instant such as 2026-01-31T09:00:00Z") from None
+
+
+def _put(values: Values, target: Target, cell: Any, order: str | None) -> None:
+    if target.kind == "reference":
+        by = "" if target.by == EXTERNAL else target.by
+        column = target.name if target.by == "id" else f"{target.name.partition('.')[0]}_id"
+        values[column] = Ref(target.table, str(cell), by)
+        return
+    value = cells.convert(target.kind, cell, order, target.choices)
+    first, _, rest = target.name.partition(".")
+    if rest:
+        inner = values.setdefault(first, {})
+        inner[rest] = value
+    else:
+        values[target.name] = value
