@@ -21,28 +21,33 @@ refresh = Reaction("features.refresh", "batch")
 index_text = Reaction("search.index", "batch")
 deliver = Reaction("webhook.fanout", "batch")
 forecast = Reaction("forecast.touch", "batch")
+notify = Reaction("inbox.notify", "batch")
 look_alike = Reaction("duplicates.look", "batch")
 
 REACTIONS: dict[str, tuple[Reaction, ...]] = {
     "opportunity.created": (score_deal, recommend, forecast, deliver),
-    "opportunity.updated": (score_deal, recommend, forecast, deliver),
+    "opportunity.updated": (score_deal, recommend, forecast, notify, deliver),
     "opportunity.deleted": (refresh, recommend, forecast, deliver),
     "opportunity.restored": (score_deal, recommend, forecast, deliver),
-    "opportunity.stage_changed": (score_deal, recommend, forecast, deliver),
-    "opportunity.assigned": (score_deal, recommend, forecast, deliver),
+    "opportunity.stage_changed": (score_deal, recommend, forecast, notify, deliver),
+    "opportunity.assigned": (score_deal, recommend, forecast, notify, deliver),
     "opportunity.scored": (recommend, forecast, deliver),
     "deal.won": (refresh, recommend, forecast, deliver),
     "deal.lost": (refresh, recommend, forecast, deliver),
     "line.*": (score_deal, forecast),
     "stakeholder.*": (score_deal, recommend),
-    "activity.*": (score_deal, score_lead, recommend, index_text, deliver),
+    "activity.*": (score_deal, score_lead, recommend, index_text, notify, deliver),
     "lead.created": (score_lead, look_alike, deliver),
     "lead.updated": (score_lead, look_alike, deliver),
-    "lead.assigned": (score_lead, deliver),
+    "lead.assigned": (score_lead, notify, deliver),
     "lead.status_changed": (score_lead, deliver),
     "lead.merged": (score_lead, look_alike, deliver),
     "lead.converted": (refresh, deliver),
+    "account.assigned": (refresh, look_alike, notify, deliver),
     "account.*": (refresh, look_alike, deliver),
+    "comment.*": (notify, deliver),
+    "plan_item.*": (notify, deliver),
+    "room.viewed": (notify, deliver),
     "contact.*": (look_alike, deliver),
     "user.*": (refresh, deliver),
     "note.*": (index_text, deliver),

@@ -1,4 +1,4 @@
-"""The product's clock: what happens each night, once, however many workers there are.
+"""The product's clock: what happens each night, once, however many workers there are; and what is due by the minute.
 
 A slot (`score.all` of 2026-11-24) is taken by an insert that only one worker wins; a night that was slept through is
 made up for when the next worker starts. A new home has no night behind it: its first slots are taken and nothing runs.
@@ -12,7 +12,7 @@ import msgspec
 import sqlalchemy as sa
 import structlog
 
-from service import calendar, jobs
+from service import calendar, due, jobs
 from service.db import INSTANT, Database, metadata
 from service.jobs import Job
 
@@ -54,6 +54,7 @@ _TIDY = (
     "DELETE FROM sessions WHERE expires_at < now() - interval '30 days'",
     "DELETE FROM sign_in_links WHERE expires_at < now() - interval '7 days'",
     "DELETE FROM sign_in_failures WHERE last_at < now() - interval '7 days'",
+    "DELETE FROM notifications WHERE created_at < now() - interval '400 days' /* access:notifications */",
     "DELETE FROM schedule_slots WHERE taken_at < now() - interval '30 days'",
 )
 
@@ -73,6 +74,9 @@ async def tick(database: Database, now: datetime) -> list[str]:
             if await tx.fetchval(_TAKE, entry.job, slot_of(entry, now.astimezone(zone))):
                 await jobs.enqueue(tx, entry.job, key="all")
                 taken.append(entry.job)
+    if await due.is_due(database, now, now.astimezone(zone).date()):
+        await jobs.enqueue(database, "inbox.due", key="all")
+        taken.append("inbox.due")
     return taken
 
 

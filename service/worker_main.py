@@ -1,6 +1,17 @@
 """Every job of the product: type → handler."""
 
-from service import forecasting, historical, indexing, recommending, rescoring, schedule, store, webhooks
+from service import (
+    due,
+    forecasting,
+    historical,
+    indexing,
+    recommending,
+    rescoring,
+    schedule,
+    store,
+    telling,
+    webhooks,
+)
 from service.domains import duplicates, league, models, quotes
 from service.importing import runs
 from service.settings import Settings
@@ -18,6 +29,8 @@ def handlers(settings: Settings) -> dict[str, Handler]:
         **league.handlers(settings),
         **models.handlers(settings),
         **quotes.handlers,
+        **telling.handlers,
+        **due.handlers(settings),
         **indexing.handlers(),
         **recommending.handlers(),
         **webhooks.handlers(settings),

@@ -560,6 +560,8 @@ END $body$;
 
 CREATE INDEX ix_activities_tasks ON activities (owner_id, due_at) WHERE deleted_at IS NULL AND type = 'task' AND status = 'planned';
 
+CREATE INDEX ix_activities_meetings ON activities (occurred_at) WHERE deleted_at IS NULL AND status = 'planned' AND type IN ('meeting', 'demo', 'call');
+
 -- What happens in rooms: looks, comments and ticks, by which side, and since when one could know it.
 CREATE VIEW known.room_events AS
 SELECT v.id, v.opportunity_id, v.kind || '_viewed' AS kind,

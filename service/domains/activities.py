@@ -75,6 +75,11 @@ activities = business_table(
     c.index("ix_activities_occurred_at", "occurred_at"),
     c.index("ix_activities_owner_id", "owner_id", "occurred_at"),
     c.index("ix_activities_tasks", "owner_id", "due_at", where="type = 'task' AND status = 'planned'"),
+    c.index(
+        "ix_activities_meetings",
+        "occurred_at",
+        where="status = 'planned' AND type IN ('meeting', 'demo', 'call')",
+    ),
     c.external("activities"),
 )
 
