@@ -109,6 +109,7 @@ _rep = _role(
     _all(["recommendations"], {"done", "dismiss", "snooze"}),
     _all(["accounts", "contacts", "leads"], {"merge"}),
     _all(["duplicates"], {"read", "update"}),
+    _all(["bulk"], {"read", "create"}),
     _all(["forecasts"], {"submit"}),
 )
 _manager = _role(
@@ -472,6 +473,12 @@ def is_guarded(resource: str) -> bool:
 def guard(actor: Actor, resource: str, alias: str, params: Params) -> str:
     """`visible` for any resource: what is open to all who are signed in has nothing to hide."""
     return visible(actor, resource, alias, params) if is_guarded(resource) else "TRUE"
+
+
+def writable(actor: Actor, resource: str, alias: str, params: Params) -> str:
+    """`guard` of the rows that the actor may change."""
+    is_guarded = resource in ROWS or resource == "quotas"
+    return visible(actor, resource, alias, params, write=True) if is_guarded else "TRUE"
 
 
 def levels(actor: Actor, resource: str) -> bool:

@@ -17,7 +17,7 @@ import msgspec
 import sqlalchemy as sa
 from rapidfuzz import fuzz
 
-from service.access import Actor, guard, may
+from service.access import Actor, guard, hidden, may
 from service.db import Database, Params, Tx
 
 Row = dict[str, Any]
@@ -194,6 +194,12 @@ def index(table: str) -> sa.Index:
     )
 
 
+def told(actor: Actor, table: str, row: Row) -> Row:
+    """A row without what this actor may not see: neither does it find anything for them, nor is it a reason."""
+    unseen = hidden(actor, table)
+    return {name: None if name in unseen else value for name, value in row.items()} if unseen else row
+
+
 def score(table: str, one: Row, other: Row) -> tuple[float, list[Row]]:
     """The chance that two rows are one, and why, the heaviest reason first. Symmetric."""
     found = sorted(KINDS[table].judge(one, other), key=lambda evidence: -evidence[2])
@@ -219,7 +225,7 @@ async def candidates(
     run: Database | Tx, actor: Actor, table: str, row: Row, *, least: float = WORTH_STORING
 ) -> list[Candidate]:
     """Records that this one may be, of those that the actor sees, the likeliest first. `row` may be a draft."""
-    kind, params = KINDS[table], Params()
+    kind, params, row = KINDS[table], Params(), told(actor, table, row)
     given = ", ".join(f"{params.add(row.get(name))}::{sql}" for name, sql in kind.columns.items())
     statement = _FIND.format(
         given=f"{kind.function}({given})",
@@ -232,13 +238,14 @@ async def candidates(
         most_strong=MOST_STRONG,
         most_weak=MOST_WEAK,
     )
-    found = [
-        Candidate(id=other["id"], title=kind.name(dict(other)), score=chance, reasons=reasons)
-        for other in await run.fetch(statement, *params)
-        for chance, reasons in [score(table, row, dict(other))]
+    alike = [
+        Candidate(id=other["id"], title=kind.name(other), score=chance, reasons=reasons)
+        for found in await run.fetch(statement, *params)
+        for other in [told(actor, table, dict(found))]
+        for chance, reasons in [score(table, row, other)]
         if chance >= least
     ]
-    return sorted(found, key=lambda candidate: (-candidate.score, candidate.id))
+    return sorted(alike, key=lambda candidate: (-candidate.score, candidate.id))
 
 
 _FIND_EACH = """

@@ -12,7 +12,7 @@ from uuid import UUID
 import sqlalchemy as sa
 
 from service import echo, ledger, staff
-from service.access import Actor, guard, hidden, may
+from service.access import Actor, hidden, may, writable
 from service.db import Database, Params, Tx
 from service.errors import Conflict, Forbidden, NotFound
 from service.history import business_tables
@@ -136,14 +136,14 @@ async def conflicts(run: Run, actor: Actor, tables: list[sa.Table], change_id: U
     return found[:MOST_CONFLICTS]
 
 
-async def unseen(run: Run, actor: Actor, tables: list[sa.Table], change_id: UUID) -> int:
-    """How many of the set's records the actor does not see by now."""
+async def out_of_reach(run: Run, actor: Actor, tables: list[sa.Table], change_id: UUID) -> int:
+    """How many of the set's records the actor may not change by now."""
     if actor.sees_all:
         return 0
     total = 0
     for table in tables:
         params = Params([change_id])
-        seen = guard(actor, table.name, "t", params)
+        seen = writable(actor, table.name, "t", params)
         total += await run.fetchval(
             f"WITH {_TOUCHED.format(table=table.name)} SELECT count(*) FROM pairs p WHERE NOT EXISTS"
             f" (SELECT 1 FROM {table.name} t WHERE t.id = p.id AND {seen}) /* access:{table.name} */",
@@ -169,8 +169,10 @@ async def refusal(run: Run, actor: Actor, tables: list[sa.Table], change_id: UUI
     for table in tables:
         if not may(actor, table.name, "update"):
             return Forbidden(f"The role {actor.role} may not update {table.name}.")
-    if await unseen(run, actor, tables, change_id):
-        return Forbidden("Some of these records are not yours to see any more: ask operations for the undo.")
+    if await out_of_reach(run, actor, tables, change_id):
+        return Forbidden(
+            "Some of these records are not yours to change any more: ask operations for the undo."
+        )
     return await staff.refusal(run, actor, change_id) if "users" in {t.name for t in tables} else None
 
 

@@ -140,7 +140,7 @@ def _kept_from(name: str) -> Pointer:
     return {"pointer": f"/{name}", "detail": "is read only for your role"}
 
 
-def _references(resource: Resource, actor: Actor, values: Row) -> list[tuple[str, str, UUID]]:
+def pointed_at(resource: Resource, actor: Actor, values: Row) -> list[tuple[str, str, UUID]]:
     """(column, table, id) of what `values` points at; the URL's parent and who asks are known to be there."""
     return [
         (name, table, values[name])
@@ -160,7 +160,7 @@ def _tests(actor: Actor, wanted: list[tuple[str, str, UUID]], params: Params) ->
 
 async def _check_references(run: Tx | Database, resource: Resource, actor: Actor, values: Row) -> None:
     """Each record that `values` points at must exist for this actor; all are asked in one statement."""
-    wanted = _references(resource, actor, values)
+    wanted = pointed_at(resource, actor, values)
     if not wanted:
         return
     params = Params()
@@ -174,7 +174,7 @@ async def _check_references(run: Tx | Database, resource: Resource, actor: Actor
         raise Invalid(f"{errors[0]['pointer']}: there is no such record", errors=errors)
 
 
-def _drafted(resource: Resource, actor: Actor, draft: Row) -> Row:
+def drafted(resource: Resource, actor: Actor, draft: Row) -> Row:
     """The row of a draft: defaults and the pure rule applied."""
     _refuse_hidden(resource, actor, draft)
     row: Row = {"id": new_id()} | draft
@@ -188,7 +188,7 @@ def _drafted(resource: Resource, actor: Actor, draft: Row) -> Row:
 
 async def new_row(run: Tx | Database, resource: Resource, actor: Actor, draft: Row) -> Row:
     """The row of a draft: defaults, references and the pure rule applied; nothing is stored."""
-    row = _drafted(resource, actor, draft)
+    row = drafted(resource, actor, draft)
     await _check_references(run, resource, actor, row)
     return row
 
@@ -325,7 +325,7 @@ async def _create_at_once(
 ) -> Response[bytes]:
     """Event, reactions, row, key and answer in one statement."""
     actor, database = _actor(request), _database(request)
-    row = _drafted(resource, actor, draft)
+    row = drafted(resource, actor, draft)
     if resource.prepare:
         try:
             await resource.prepare(database, actor, row, None)
@@ -333,7 +333,7 @@ async def _create_at_once(
             await _check_references(database, resource, actor, row)  # the cause, where one is missing
             raise
     await validation.judge(database, resource.key, row)
-    wanted, headers = _references(resource, actor, row), _created(request, resource, row["id"], 1)
+    wanted, headers = pointed_at(resource, actor, row), _created(request, resource, row["id"], 1)
     if resource.warn:
         headers |= await resource.warn(database, actor, row)
     text = await single.create(
@@ -617,7 +617,8 @@ async def _former(tx: Tx, resource: Resource, actor: Actor, old: Row, asked: Rev
     known = [
         name
         for name in fields_of(resource.table)
-        if name not in hidden(actor, resource.key) and name not in ("deleted_at", resource.nested)
+        if name not in hidden(actor, resource.key) | read_only(actor, resource.key)
+        and name not in ("deleted_at", resource.nested)
     ]
     wanted = [name for name in known if name in given] if asked.fields is msgspec.UNSET else asked.fields
     for index, name in enumerate(wanted):

@@ -12,11 +12,12 @@ import msgspec
 import sqlalchemy as sa
 
 from service import echo, ledger
-from service.access import Actor, guard, hidden, require
+from service.access import Actor, guard, hidden, read_only, require
 from service.changes import KEYED
 from service.crud import Resource, Row, update
 from service.db import Database, Params, Tx, metadata
 from service.errors import Conflict, Invalid, NotFound
+from service.levels import require_write
 
 COUPLED = {"annual_revenue": "currency"}
 """An amount takes its currency along."""
@@ -65,8 +66,8 @@ def _is_empty(value: Any) -> bool:
 
 
 def mergeable(resource: Resource, actor: Actor) -> list[str]:
-    """The fields of which one value stays: what a draft may say, as far as the actor may see it."""
-    unseen = hidden(actor, resource.key)
+    """The fields of which one value stays: what a draft may say, as far as the actor may set it."""
+    unseen = hidden(actor, resource.key) | read_only(actor, resource.key)
     return [
         name
         for name in resource.draft.__struct_fields__
@@ -140,6 +141,8 @@ async def rows(
     by_id = {row["id"]: dict(row) for row in found}
     if len(by_id) != len(ids):
         raise NotFound("One of these records does not exist.")
+    for one in ids:
+        await require_write(run, actor, resource.key, one)
     if any(row.get("converted_at") for row in by_id.values()):
         raise Conflict("A converted lead is not merged: merge what it became.")
     return by_id[winner_id], [by_id[one] for one in loser_ids]

@@ -80,7 +80,10 @@ def document(app: Litestar) -> dict[str, Any]:
 def _components(handlers: list[Any]) -> tuple[dict[Any, Any], dict[str, Any]]:
     """The schema of each shape, and the components that they refer to: made together, for shapes may share a name."""
     found = [
-        shape for handler in handlers for shape in _shapes(handler, *_role(handler)) if shape is not None
+        shape
+        for handler in handlers
+        for shape in (*_shapes(handler, *_role(handler)), *handler.opt.get("also", {}).values())
+        if shape is not None
     ]
     unique = list(dict.fromkeys(found))
     schemas, components = msgspec.json.schema_components(unique, ref_template=REFERENCE, schema_hook=_unknown)
@@ -124,6 +127,8 @@ def _operation(route: HTTPRoute, method: str, handler: Any, known: dict[Any, Any
             },
         },
     }
+    for code, shape in opt.get("also", {}).items():
+        operation["responses"][str(code)] = _response(known[shape], None)
     if role == "create" and resource is not None and resource.warn:
         operation["responses"][str(status)]["headers"] = {
             "Duplicate-Candidates": {

@@ -66,7 +66,9 @@ BATCHES = frozenset(r.job for reactions in REACTIONS.values() for r in reactions
 @cache
 def reactions_of(kind: str) -> tuple[Reaction, ...]:
     """The reactions to an event kind: the exact entry, else that of its family (`line.*`), else that of all."""
-    if kind.endswith(".imported"):  # the import itself asks for what follows, once, at its end
+    if kind.endswith(
+        (".imported", ".bulk_created")
+    ):  # what follows is asked for once, or by each record's own event
         return ()
     family = kind.split(".", 1)[0] + ".*"
     return REACTIONS.get(kind) or REACTIONS.get(family) or REACTIONS["*"]

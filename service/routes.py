@@ -9,6 +9,7 @@ from service.domains import (
     api_keys,
     battle_cards,
     board,
+    bulk,
     campaigns,
     changes,
     comments,
@@ -131,6 +132,7 @@ ROUTES: tuple[Any, ...] = (
     *changes.routes,
     *duplicates.routes,
     *merges.routes,
+    *bulk.routes,
 )
 """Under `/api/v1`."""
 

@@ -12,7 +12,7 @@ from service import (
     telling,
     webhooks,
 )
-from service.domains import duplicates, league, models, quotes
+from service.domains import bulk, duplicates, league, models, quotes
 from service.importing import runs
 from service.settings import Settings
 from service.worker import Handler
@@ -36,4 +36,5 @@ def handlers(settings: Settings) -> dict[str, Handler]:
         **webhooks.handlers(settings),
         **duplicates.handlers,
         **runs.handlers(settings),
+        **bulk.handlers,
     }

@@ -1,5 +1,6 @@
 -- Keys by which records that look alike are found. Functions of the row alone, so that an index over them is as new as
--- the row, whatever path wrote it. Names within are qualified: a dump restores its indexes with an empty search path.
+-- the row, whatever path wrote it. The cost of the three is set high, so that the index answers even where statistics are
+-- old: to compute the keys of a whole table takes a minute. Names within are qualified: a dump restores its indexes with an empty search path.
 
 CREATE OR REPLACE FUNCTION public.plain_words(said text) RETURNS text LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE AS $$
 BEGIN
@@ -59,7 +60,7 @@ BEGIN
 END $$;
 
 CREATE OR REPLACE FUNCTION public.account_keys(name text, domain text, website text, phone text) RETURNS text[]
-LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE AS $$
+LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE COST 10000 AS $$
 DECLARE
     company text := public.company_key(name);
 BEGIN
@@ -68,7 +69,7 @@ BEGIN
 END $$;
 
 CREATE OR REPLACE FUNCTION public.contact_keys(first_name text, last_name text, email text, phone text, mobile text, account uuid)
-RETURNS text[] LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE AS $$
+RETURNS text[] LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE COST 10000 AS $$
 DECLARE
     person text := public.person_key(first_name, last_name);
 BEGIN
@@ -77,7 +78,7 @@ BEGIN
 END $$;
 
 CREATE OR REPLACE FUNCTION public.lead_keys(first_name text, last_name text, company text, email text, phone text, website text)
-RETURNS text[] LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE AS $$
+RETURNS text[] LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE COST 10000 AS $$
 DECLARE
     person text := public.person_key(first_name, last_name);
     firm text := public.company_key(company);
@@ -110,9 +111,9 @@ CREATE UNIQUE INDEX IF NOT EXISTS uq_duplicate_pairs_records ON duplicate_pairs 
 
 -- Which record a deleted one was merged into; the column is empty, so its foreign key holds at once.
 
-ALTER TABLE accounts ADD COLUMN IF NOT EXISTS merged_into_id uuid CONSTRAINT fk_accounts_merged_into_id_accounts REFERENCES accounts (id);
-ALTER TABLE contacts ADD COLUMN IF NOT EXISTS merged_into_id uuid CONSTRAINT fk_contacts_merged_into_id_contacts REFERENCES contacts (id);
-ALTER TABLE leads ADD COLUMN IF NOT EXISTS merged_into_id uuid CONSTRAINT fk_leads_merged_into_id_leads REFERENCES leads (id);
+ALTER TABLE accounts ADD COLUMN IF NOT EXISTS merged_into_id uuid CONSTRAINT fk_accounts_merged_into_id REFERENCES accounts (id);
+ALTER TABLE contacts ADD COLUMN IF NOT EXISTS merged_into_id uuid CONSTRAINT fk_contacts_merged_into_id REFERENCES contacts (id);
+ALTER TABLE leads ADD COLUMN IF NOT EXISTS merged_into_id uuid CONSTRAINT fk_leads_merged_into_id REFERENCES leads (id);
 ALTER TABLE history.accounts ADD COLUMN IF NOT EXISTS merged_into_id uuid;
 ALTER TABLE history.contacts ADD COLUMN IF NOT EXISTS merged_into_id uuid;
 ALTER TABLE history.leads ADD COLUMN IF NOT EXISTS merged_into_id uuid;
@@ -152,3 +153,14 @@ BEGIN
 END $body$$keep$, kept, names, new_values);
     END LOOP;
 END $do$;
+
+-- What bulk jobs have still to do.
+
+CREATE TABLE IF NOT EXISTS bulk_rows (
+    job_id uuid NOT NULL,
+    position integer NOT NULL,
+    record_id uuid NOT NULL,
+    version integer NOT NULL,
+    CONSTRAINT pk_bulk_rows PRIMARY KEY (job_id, position),
+    CONSTRAINT fk_bulk_rows_job_id FOREIGN KEY (job_id) REFERENCES jobs (id) ON DELETE CASCADE
+);

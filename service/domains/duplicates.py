@@ -15,7 +15,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 
 from service import alike, jobs, sight
 from service import columns as c
-from service.access import SYSTEM, Actor, guard, require
+from service.access import SYSTEM, Actor, guard, hidden, require
 from service.alike import KINDS, Candidate
 from service.db import INSTANT, Database, Params, Tx, metadata
 from service.domains import accounts, contacts, leads
@@ -270,20 +270,23 @@ async def _judge(database: Database, entity: str, page: list[tuple[UUID, UUID]])
     return len(worth)
 
 
-async def _titled(run: Database, items: list[Row]) -> list[Row]:
-    titles: dict[UUID, str] = {}
+async def _shown(run: Database | Tx, actor: Actor, items: list[Row]) -> list[Row]:
+    """Pairs with their titles; who does not see all fields gets the judgement of those that they see."""
+    shown = []
     for entity in {item["entity"] for item in items}:
-        ids = {item[side] for item in items if item["entity"] == entity for side in ("first_id", "second_id")}
+        mine = [item for item in items if item["entity"] == entity]
+        ids = {item[side] for item in mine for side in ("first_id", "second_id")}
         rows = await rows_of(run, entity, sorted(ids))
-        titles |= {key: KINDS[entity].name(row) for key, row in rows.items()}
-    return [
-        item
-        | {
-            "first_title": titles.get(item["first_id"], ""),
-            "second_title": titles.get(item["second_id"], ""),
-        }
-        for item in items
-    ]
+        seen = {key: alike.told(actor, entity, row) for key, row in rows.items()}
+        for item in mine:
+            if not {item["first_id"], item["second_id"]} <= set(seen):
+                continue  # deleted a moment ago
+            first, second = seen[item["first_id"]], seen[item["second_id"]]
+            names = {"first_title": KINDS[entity].name(first), "second_title": KINDS[entity].name(second)}
+            judged = alike.score(entity, first, second) if hidden(actor, entity) else None
+            shown.append(item | names | ({"score": judged[0], "reasons": judged[1]} if judged else {}))
+    order = {item["id"]: number for number, item in enumerate(items)}
+    return sorted(shown, key=lambda item: order[item["id"]])
 
 
 handlers: dict[str, Handler] = {"duplicates.look": look, "duplicates.scan": scan}
@@ -324,7 +327,7 @@ async def many(
         *params,
     )
     following = encode_cursor([rows[size - 1]["score"], rows[size - 1]["id"]]) if len(rows) > size else None
-    items = await _titled(database, [dict(row) for row in rows[:size]])
+    items = await _shown(database, actor, [dict(row) for row in rows[:size]])
     return answer({"items": items, "next": following})
 
 
@@ -402,10 +405,7 @@ async def _decide(request: Request[Any, Any, Any], tx: Tx, actor: Actor, status:
         None if asked.note is UNSET else asked.note,
         actor.id,
     )
-    names = {
-        f"{side}_title": KINDS[asked.entity].name(rows[pair[f"{side}_id"]]) for side in ("first", "second")
-    }
-    return answer(dict(pair) | names)
+    return answer((await _shown(tx, actor, [dict(pair)]))[0])
 
 
 @post("/duplicates/dismiss", status_code=200, opt={"body": Decision, "answer": Pair})

@@ -1,4 +1,4 @@
-"""`make bench`: one table, each figure beside its limit. Parts: requests, maven, scores, product; by default all."""
+"""`make bench`: one table, each figure beside its limit. Parts: requests, maven, scores, duplicates, product; by default all."""
 
 import argparse
 import sys
@@ -7,10 +7,10 @@ from pathlib import Path
 import click
 
 from service.settings import ROOT
-from tests.bench import imports, product, requests
+from tests.bench import imports, product, requests, sets
 from tests.bench.table import Row, render
 
-PARTS = ("requests", "maven", "scores", "product")
+PARTS = ("requests", "maven", "scores", "duplicates", "product")
 
 
 def main() -> int:
@@ -23,6 +23,9 @@ def main() -> int:
     parser.add_argument(
         "--idle", type=float, default=60, help="idle seconds before memory is measured (300 in full)"
     )
+    parser.add_argument(
+        "--rows", type=int, default=200_000, help="contacts among which duplicates are sought"
+    )
     chosen = parser.parse_args()
     found: list[Row] = []
     for part in chosen.parts or PARTS:
@@ -33,6 +36,8 @@ def main() -> int:
             found += imports.rows(ROOT.parent / "shared" / "data" / "maven_crm")
         elif part == "scores":
             found += imports.rescoring()
+        elif part == "duplicates":
+            found += sets.rows(chosen.rows)
         else:
             found += product.rows(chosen.home.resolve(), chosen.idle)
     click.echo(render(found))
