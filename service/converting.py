@@ -1,4 +1,4 @@
-"""From a lead to an account, a contact and a deal: which field goes where. Pure; only `domains/leads.py` calls it."""
+"""From a lead to an account, a contact and a deal: which field goes where. Pure; only `domains/conversion.py` calls it."""
 
 from collections.abc import Mapping
 from typing import Any

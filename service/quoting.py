@@ -58,6 +58,11 @@ def _kept(line: Row, position: int) -> dict[str, Any]:
     }
 
 
+def title(quote: Row) -> str:
+    """`Q-000017`, and from the second revision on `Q-000017-2`."""
+    return str(quote["number"]) + (f"-{quote['revision']}" if quote["revision"] > 1 else "")
+
+
 def total(lines: Sequence[Row]) -> Decimal:
     return sum((Decimal(line["total_price"]) for line in lines), Decimal(0))
 

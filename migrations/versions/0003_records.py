@@ -24,6 +24,7 @@ INDEXES = (
     " WHERE deleted_at IS NULL AND contact_id IS NOT NULL",
     "ix_activities_occurred_at ON activities (occurred_at) WHERE deleted_at IS NULL",
     "ix_activities_participants ON activities USING gin (participants jsonb_path_ops)"
+    " WITH (fastupdate = off)"
     " WHERE deleted_at IS NULL AND participants <> '[]'",
 )
 """On tables that may be large: made beside the work that goes on, so outside a

@@ -364,7 +364,7 @@ CREATE INDEX ix_relationships_related_account_id ON relationships (related_accou
 
 CREATE INDEX ix_relationships_related_contact_id ON relationships (related_contact_id) WHERE deleted_at IS NULL AND related_contact_id IS NOT NULL;
 
-CREATE UNIQUE INDEX uq_relationships_pair ON relationships (contact_id, coalesce(related_contact_id, related_account_id), type) WHERE deleted_at IS NULL;
+CREATE UNIQUE INDEX uq_relationships_pair ON relationships (contact_id, related_contact_id, related_account_id, type) NULLS NOT DISTINCT WHERE deleted_at IS NULL;
 
 CREATE TABLE history.relationships (
     "id" UUID,

@@ -70,6 +70,9 @@ activities = business_table(
         "participants",
         postgresql_using="gin",
         postgresql_ops={"participants": "jsonb_path_ops"},
+        postgresql_with={
+            "fastupdate": "off"
+        },  # a list of what is not yet sorted in would be read by every look
         postgresql_where=sa.text("deleted_at IS NULL AND participants <> '[]'"),
     ),
     c.index("ix_activities_occurred_at", "occurred_at"),

@@ -4,7 +4,9 @@ A quote copies the lines as they are: later changes of the deal or of prices lea
 customer has in hand, so it is not edited but revised: the next revision bears the same number.
 """
 
+import hashlib
 from datetime import UTC, date, datetime
+from io import BytesIO
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
@@ -18,14 +20,16 @@ from msgspec import UNSET, Meta
 from service import calendar, ledger, quoting
 from service import columns as c
 from service.access import SYSTEM, Actor, require, visible
-from service.crud import Resource, Row, crud, document, insert, locked
+from service.crud import Resource, Row, crud, document, insert, locked, update
 from service.db import Database, Params, Tx, business_table, metadata
+from service.domains import documents
 from service.domains.opportunities import resource as opportunities
 from service.idempotency import idempotent
 from service.jobs import Job
 from service.rules import refuse
+from service.settings import Settings
 from service.shapes import Draft, Given, Line, Maybe, Money, Name, Percent, Text, item_of, patch_of
-from service.wire import answer, etag
+from service.wire import answer, check_version, etag, expected_version
 
 Status = Literal["draft", "sent", "accepted", "rejected", "expired"]
 
@@ -91,12 +95,13 @@ Quote = item_of(quotes, QuoteDraft)
 
 
 class QuoteDocument(msgspec.Struct, kw_only=True):
-    """Where the printable page of a quote is; `document_id` when it is kept as a document of the deal."""
+    """`url` holds the page as it was filed, `page_url` the quote as it is now."""
 
     quote_id: UUID
+    document_id: UUID
     url: str
+    page_url: str
     content_type: str
-    document_id: UUID | None
 
 
 # Rules ---------------------------------------------------------------------------------------------
@@ -193,7 +198,12 @@ resource = Resource(
     draft=QuoteDraft,
     patch=QuotePatch,
     item=Quote,
-    references={"opportunity_id": "opportunities", "contact_id": "contacts", "revises_id": "quotes"},
+    references={
+        "opportunity_id": "opportunities",
+        "contact_id": "contacts",
+        "revises_id": "quotes",
+        "document_id": "documents",
+    },
     text=("number", "name"),
     check=check,
     prepare=prepare,
@@ -252,19 +262,55 @@ async def page(
     return Response(text.encode(), media_type="text/html; charset=utf-8", headers=quoting.HEADERS)
 
 
-@post("/quotes/{record_id:uuid}/document", status_code=200, opt={"answer": QuoteDocument})
-async def make_document(
-    database: NamedDependency[Database], actor: NamedDependency[Actor], record_id: FromPath[UUID]
-) -> QuoteDocument:
-    """Says where the printable page of a quote is."""
-    require(actor, "quotes", "read")
-    quote = msgspec.json.decode((await document(database, resource, actor, record_id))[0])
-    return QuoteDocument(
-        quote_id=record_id,
-        url=f"/api/v1/quotes/{record_id}/page",
-        content_type="text/html",
-        document_id=quote["document_id"],
+async def _filed(tx: Tx, settings: Settings, actor: Actor, quote: Row, page: bytes) -> UUID:
+    """The document of a quote, with the page as its newest content; made where it is missing, or was deleted."""
+    seen = visible(SYSTEM, "documents", "t", Params())
+    there = await tx.fetchval(
+        f"SELECT 1 FROM documents t WHERE t.id = $1 AND t.deleted_at IS NULL AND {seen}", quote["document_id"]
     )
+    if there:
+        row = await locked(tx, documents.resource, actor, quote["document_id"])
+    else:
+        require(actor, "documents", "create")
+        draft = {
+            "name": f"Quote {quoting.title(quote)}",
+            "type": "quote",
+            "opportunity_id": quote["opportunity_id"],
+        }
+        row = await insert(tx, documents.resource, actor, draft)
+    name, digest = f"{quoting.title(quote)}.html", hashlib.sha256(page).hexdigest()
+    upload = documents.Upload(BytesIO(page), name, "text/html; charset=utf-8", len(page), digest)
+    await documents.store(tx, settings, actor, row, upload)
+    return row["id"]  # type: ignore[no-any-return]
+
+
+@post(
+    "/quotes/{record_id:uuid}/document",
+    status_code=201,
+    opt={"answer": QuoteDocument, "statuses": (409, 412, 503)},
+)
+@idempotent
+async def make_document(
+    request: Request[Any, Any, Any],
+    tx: NamedDependency[Tx],
+    settings: NamedDependency[Settings],
+    actor: NamedDependency[Actor],
+    record_id: FromPath[UUID],
+) -> Response[bytes]:
+    """Files the printable page of a quote as a document of its deal; again, as that document's next version."""
+    require(actor, "quotes", "update")
+    old = await locked(tx, resource, actor, record_id)
+    check_version(expected_version(request), old["version"])
+    document_id = await _filed(tx, settings, actor, old, (await _sheet(tx, actor, record_id)).encode())
+    await update(tx, resource, actor, old, {"document_id": document_id})
+    made = QuoteDocument(
+        quote_id=record_id,
+        document_id=document_id,
+        url=f"/api/v1/documents/{document_id}/content",
+        page_url=f"/api/v1/quotes/{record_id}/page",
+        content_type="text/html",
+    )
+    return answer(made, 201, {"Location": f"/api/v1/documents/{document_id}"})
 
 
 routes = [*crud(resource), revise, page, make_document]

@@ -9,6 +9,7 @@ from datetime import date
 from typing import Literal
 from uuid import UUID
 
+import sqlalchemy as sa
 from msgspec import UNSET
 
 from service import columns as c
@@ -50,12 +51,15 @@ relationships = business_table(
     c.day("start_date"),
     c.day("end_date"),
     c.text("description"),
-    c.index(
+    sa.Index(
         "uq_relationships_pair",
         "contact_id",
-        "coalesce(related_contact_id, related_account_id)",
+        "related_contact_id",
+        "related_account_id",
         "type",
         unique=True,
+        postgresql_nulls_not_distinct=True,
+        postgresql_where=c.LIVE,
     ),
     c.index(
         "ix_relationships_related_contact_id", "related_contact_id", where="related_contact_id IS NOT NULL"

@@ -11,7 +11,7 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath
 
 from service import query
-from service.access import Actor, require, visible
+from service.access import SYSTEM, Actor, require, visible
 from service.crud import Resource, document
 from service.db import Database, Params
 from service.domains import accounts, contacts, leads, opportunities
@@ -68,8 +68,12 @@ def _branch(kind: str, select: str, source: str, at: str, where: str, limit: int
 
 
 def _places(name: str, actor: Actor, params: Params) -> list[tuple[str, str]]:
-    """Where the activities of a record are: (source, condition). What an index cannot order is gathered first."""
-    seen, column = visible(actor, "activities", "t", params), f"{name}_id"
+    """Where the activities of a record are: (source, condition). What an index cannot order is gathered first.
+
+    Who sees a deal, or a lead, sees all that was done about it; of an account or a contact it depends on the deal.
+    """
+    of_seen = name in ("opportunity", "lead")
+    column, seen = f"{name}_id", visible(SYSTEM if of_seen else actor, "activities", "t", params)
     live = f"t.deleted_at IS NULL AND {seen}"
     found = [("activities", f"t.{column} = $1 AND {live}")]
     if name in ("contact", "lead"):
@@ -87,9 +91,10 @@ def _places(name: str, actor: Actor, params: Params) -> list[tuple[str, str]]:
     return found
 
 
-def _sql(
+def statement(
     resource: Resource, actor: Actor, record_id: UUID, kinds: list[str], limit: int, cursor: list[Any] | None
 ) -> tuple[str, Params]:
+    """The statement of a page; `cursor` is the instant and the id of the last moment before it."""
     name, params = resource.name, Params([record_id])
     after = ""
     if cursor is not None:
@@ -152,7 +157,7 @@ def timeline(resource: Resource) -> HTTPRouteHandler:
         wish = query.parse(request.scope["query_string"])
         kinds, cursor = asked(wish)
         await document(database, resource, actor, record_id)
-        sql, params = _sql(resource, actor, record_id, kinds, wish.limit, cursor)
+        sql, params = statement(resource, actor, record_id, kinds, wish.limit, cursor)
         rows = await database.fetch(sql, *params)
         following = None
         if len(rows) > wish.limit:

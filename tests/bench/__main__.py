@@ -1,4 +1,7 @@
-"""`make bench`: one table, each figure beside its limit. Parts: requests, maven, scores, duplicates, product; by default all."""
+"""`make bench`: one table, each figure beside its limit.
+
+Parts: requests, maven, scores, activities, duplicates, product; by default all.
+"""
 
 import argparse
 import sys
@@ -7,10 +10,10 @@ from pathlib import Path
 import click
 
 from service.settings import ROOT
-from tests.bench import imports, product, requests, sets
+from tests.bench import activities, imports, product, requests, sets
 from tests.bench.table import Row, render
 
-PARTS = ("requests", "maven", "scores", "duplicates", "product")
+PARTS = ("requests", "maven", "scores", "activities", "duplicates", "product")
 
 
 def main() -> int:
@@ -24,7 +27,7 @@ def main() -> int:
         "--idle", type=float, default=60, help="idle seconds before memory is measured (300 in full)"
     )
     parser.add_argument(
-        "--rows", type=int, default=200_000, help="contacts among which duplicates are sought"
+        "--rows", type=int, default=200_000, help="activities, and contacts, of the large company"
     )
     chosen = parser.parse_args()
     found: list[Row] = []
@@ -34,6 +37,8 @@ def main() -> int:
             found += requests.rows(chosen.requests)
         elif part == "maven":
             found += imports.rows(ROOT.parent / "shared" / "data" / "maven_crm")
+        elif part == "activities":
+            found += activities.rows(chosen.rows)
         elif part == "scores":
             found += imports.rescoring()
         elif part == "duplicates":

@@ -259,3 +259,24 @@ async def test_a_conversion_is_taken_back_as_one(
     before = (await client.get(f"/leads/{lead['id']}", headers=people.rep.headers)).json()
     assert (before["status"], before["converted_account_id"]) == ("new", None)
     assert (await _verb(client, people.rep, lead, "convert")).status_code == 200
+
+
+async def test_a_conversion_says_what_its_records_look_like(
+    client: httpx.AsyncClient, people: People
+) -> None:
+    told = {
+        "company": "Twin Works Ltd",
+        "first_name": "Ada",
+        "last_name": "Byron",
+        "email": "ada@twin.example",
+    }
+    first = (await _verb(client, people.rep, await _lead(client, people.rep, **told), "convert")).json()
+    assert first["duplicates"] == {"account": [], "contact": []}
+    second = (await _verb(client, people.rep, await _lead(client, people.rep, **told), "convert")).json()
+    for part in ("account", "contact"):
+        assert [like["id"] for like in second["duplicates"][part]] == [first[part]["id"]]
+    joined = await _verb(
+        client, people.rep, await _lead(client, people.rep, **told), "convert",
+        account_id=first["account"]["id"], contact_id=first["contact"]["id"],
+    )  # fmt: skip
+    assert joined.json()["duplicates"] == {"account": [], "contact": []}

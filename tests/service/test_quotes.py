@@ -147,9 +147,7 @@ async def test_the_page_shows_the_quote_and_escapes_it(
     client: httpx.AsyncClient, people: People, deal: str
 ) -> None:
     quote = await _quote(client, people, deal, terms="<script>alert(1)</script>")
-    told = await client.post(f"/quotes/{quote['id']}/document", headers=people.rep.headers)
-    assert told.status_code == 200, told.text
-    page = await client.get("http://testserver.local" + told.json()["url"], headers=people.rep.headers)
+    page = await client.get(f"/quotes/{quote['id']}/page", headers=people.rep.headers)
     assert page.headers["content-type"].startswith("text/html")
     assert quote["number"] in page.text
     assert "Acme &amp; Sons" in page.text
@@ -165,3 +163,30 @@ async def test_the_page_shows_the_quote_and_escapes_it(
     assert (
         await client.post(f"/quotes/{quote['id']}/revise", headers=people.data.headers)
     ).status_code == 403
+
+
+async def test_the_page_is_filed_as_a_document_with_versions(
+    client: httpx.AsyncClient, people: People, deal: str
+) -> None:
+    quote = await _quote(client, people, deal)
+    url = f"/quotes/{quote['id']}"
+    made = await client.post(f"{url}/document", headers=people.rep.headers)
+    assert made.status_code == 201, made.text
+    filed = made.json()
+    assert made.headers["location"] == f"/api/v1/documents/{filed['document_id']}"
+    kept = await client.get(f"/documents/{filed['document_id']}", headers=people.manager.headers)
+    assert (kept.json()["type"], kept.json()["opportunity_id"]) == ("quote", deal)
+    assert kept.json()["name"] == f"Quote {quote['number']}"
+    content = await client.get("http://testserver.local" + filed["url"], headers=people.rep.headers)
+    assert quote["number"] in content.text
+    assert content.headers["content-disposition"].startswith("attachment")
+    expanded = (await client.get(f"{url}?expand=document", headers=people.rep.headers)).json()
+    assert expanded["document"]["id"] == filed["document_id"]
+    again = await client.post(f"{url}/document", headers=people.rep.headers)
+    assert again.json() == filed, "the same page is the same document"
+    await _patch(client, people, quote, terms="30 days")
+    changed = await client.post(f"{url}/document", headers=people.rep.headers)
+    assert changed.json()["document_id"] == filed["document_id"]
+    versions = await client.get(f"/documents/{filed['document_id']}/versions", headers=people.rep.headers)
+    assert [one["content_version"] for one in versions.json()["items"]] == [2, 1]
+    assert (await client.post(f"{url}/document", headers=people.data.headers)).status_code == 403

@@ -47,3 +47,22 @@ async def test_ends_that_make_no_sense(client: httpx.AsyncClient, people: People
     backwards = {"contact_id": ann, "related_account_id": firm, "type": "employee"} | days
     answer = await client.post("/relationships", headers=rep, json=backwards)
     assert answer.json()["errors"][0]["pointer"] == "/end_date"
+
+
+async def test_ties_of_people_who_are_merged(client: httpx.AsyncClient, people: People) -> None:
+    rep = people.rep.headers
+    kept, merged, one, two = [
+        (await client.post("/contacts", headers=rep, json={"last_name": name})).json()["id"]
+        for name in ("Kept", "Merged", "One", "Two")
+    ]
+    for contact, other in ((kept, one), (merged, one), (merged, two)):
+        tie = {"contact_id": contact, "related_contact_id": other, "type": "colleague"}
+        assert (await client.post("/relationships", headers=rep, json=tie)).status_code == 201
+    done = await client.post(
+        "/merge",
+        headers=people.ops.headers,
+        json={"resource": "contacts", "winner_id": kept, "loser_ids": [merged]},
+    )
+    assert done.is_success, done.text
+    ties = (await client.get(f"/relationships?contact_id={kept}", headers=rep)).json()["items"]
+    assert sorted(tie["related_contact_id"] for tie in ties) == sorted([one, two])
