@@ -246,10 +246,20 @@ def may(actor: Actor, resource: str, action: str) -> bool:
         return False
     if actor.limits is not None and f"{resource}:{action}" in actor.limits.removed:
         return False
+    return _in_scope(actor, resource, action)
+
+
+def _in_scope(actor: Actor, resource: str, action: str) -> bool:
     scopes = actor.scopes
     return scopes is None or not scopes.isdisjoint(
         {"*", f"*:{action}", f"{resource}:*", f"{resource}:{action}"}
     )
+
+
+def require_scope(actor: Actor, resource: str, action: str) -> None:
+    """For what everybody may do with what is their own: a key needs the scope for it nevertheless."""
+    if not _in_scope(actor, resource, action):
+        raise Forbidden(f"The key has no scope to {action} {resource}.")
 
 
 def require(actor: Actor, resource: str, action: str) -> None:

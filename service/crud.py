@@ -497,7 +497,10 @@ def _writers(resource: Resource) -> list[HTTPRouteHandler]:
             old = await locked(tx, resource, actor, record_id, parent=_parent(request))
             check_version(expected, old["version"])
             await update(tx, resource, actor, old, values)
-            text, version = await document(tx, resource, actor, record_id)
+            found = await query.one(tx, resource.source, actor, record_id)  # type: ignore[arg-type]
+            if found is None:
+                raise Conflict("After this change you would no longer see the record.")
+            text, version = found
         return answer(text, headers={"ETag": etag(version)})
 
     @patch(path + "/{record_id:uuid}", name=f"patch {path}", opt={"patch": resource})
@@ -512,7 +515,7 @@ def _writers(resource: Resource) -> list[HTTPRouteHandler]:
             for name in resource.patch.__struct_fields__
             if name not in values
             and name in resource.table.c
-            and name not in hidden(_actor(request), resource.key)
+            and name not in hidden(_actor(request), resource.key) | read_only(_actor(request), resource.key)
         }
         kept = {name: value for name, value in missing.items() if value is not msgspec.UNSET}
         return await write(request, record_id, kept | values, guarded=True)

@@ -315,9 +315,10 @@ class Builder:
             for name, value in fixed.items()
         ]
         parts += [self.condition(*item) for item in self.request.filters]
-        if self.request.text and source.text:
+        searched = [name for name in source.text if name not in self.hidden]
+        if self.request.text and searched:
             pattern = self.params.add(f"%{_like(self.request.text)}%")
-            parts.append("(" + " OR ".join(f't."{name}" ILIKE {pattern}' for name in source.text) + ")")
+            parts.append("(" + " OR ".join(f't."{name}" ILIKE {pattern}' for name in searched) + ")")
         elif self.request.text:
             raise BadRequest("q: this list has no text search.")
         return " AND ".join(parts)

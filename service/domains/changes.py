@@ -10,7 +10,7 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery
 
 from service import changes, past, sight
-from service.access import Actor, hidden, may, require
+from service.access import Actor, hidden, may, require, require_scope
 from service.changes import Row
 from service.db import Database, Params
 from service.domains import jobs
@@ -206,6 +206,7 @@ async def many(
     actor_id: FromQuery[UUID | None] = None,
 ) -> Response[bytes]:
     """Change sets, newest first: your own and your people's, or everybody's with the permission."""
+    require_scope(actor, "changes", "read")
     size, params = max(1, min(200, limit)), Params()
     conditions = [_theirs(actor, "e", params)]
     if actor_id is not None:
@@ -231,6 +232,7 @@ async def one(
     database: NamedDependency[Database], actor: NamedDependency[Actor], change_id: FromPath[UUID]
 ) -> Response[bytes]:
     """What a change set did, by whom, and whether it can be undone."""
+    require_scope(actor, "changes", "read")
     await require_seen(database, actor, change_id)
     rows = await _sets(database, "e.change_id = $1", Params([change_id]), 1)
     if not rows:
@@ -251,6 +253,7 @@ async def undo_change(
     database: NamedDependency[Database], actor: NamedDependency[Actor], change_id: FromPath[UUID]
 ) -> Response[bytes]:
     """Undoes a change set; 409 with the list when a field was changed since."""
+    require_scope(actor, "changes", "undo")
     await require_own(database, actor, change_id)
     return answer(await changes.undo(database, actor, change_id))
 
@@ -260,6 +263,7 @@ async def undo_job(
     database: NamedDependency[Database], actor: NamedDependency[Actor], job_id: FromPath[UUID]
 ) -> Response[bytes]:
     """Undoes what a job changed."""
+    require_scope(actor, "changes", "undo")
     require(actor, "jobs", "read")
     job = await jobs.find(database, actor, job_id)
     if job["change_id"] is None or job["status"] in ("queued", "running"):

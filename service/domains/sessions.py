@@ -14,7 +14,7 @@ from litestar import Request, Response, get, post
 from litestar.datastructures import Cookie
 from msgspec import Meta
 
-from service.access import PERMISSIONS, Actor
+from service.access import PERMISSIONS, Actor, may
 from service.auth import ACCESS_SECONDS, COOKIE, Gate, cookie_of, digest, refused
 from service.db import INSTANT, Database, Tx, metadata
 from service.errors import Forbidden, TooManyRequests
@@ -388,7 +388,10 @@ async def me(request: Web) -> Response[bytes]:
         role=actor.role,
         team_id=actor.team_id,
         door=actor.door,
-        permissions={resource: sorted(actions) for resource, actions in PERMISSIONS[actor.role].items()},
+        permissions={
+            resource: [action for action in sorted(actions) if may(actor, resource, action)]
+            for resource, actions in PERMISSIONS[actor.role].items()
+        },
         scopes=None if actor.scopes is None else sorted(actor.scopes),
         csrf_token=_gate(request).csrf_token(cookie) if cookie else None,
     )
