@@ -128,6 +128,7 @@ _ops = _role(
     _all(["imports", "exports", "bulk", "changes"], {"read", "create", "undo"}),
     _all(["audit"], READ),
     _all(["duplicates"], {"scan"}),
+    _all(["users"], {"transfer"}),
     _all(["periods"], {"lock"}),
     _all(["access"], {"explain"}),
 )

@@ -4,6 +4,7 @@ Nothing here knows a table by name: what points at a record is read from the tab
 that hold lists of ids. History is left as it is, so the undo of the change set is the un-merge, weeks later too.
 """
 
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 from uuid import UUID
@@ -11,7 +12,7 @@ from uuid import UUID
 import msgspec
 import sqlalchemy as sa
 
-from service import echo, ledger
+from service import echo, ledger, sight
 from service.access import Actor, guard, hidden, read_only, require
 from service.changes import KEYED
 from service.crud import Resource, Row, update
@@ -24,11 +25,14 @@ COUPLED = {"annual_revenue": "currency"}
 
 
 class Reference(msgspec.Struct, frozen=True):
-    """A column of `table` that points at merged records; `is_list` where it holds several ids."""
+    """A column of `table` that points at merged records."""
 
     table: sa.Table
     column: str
     is_list: bool = False
+    """It holds several ids."""
+    only: str = ""
+    """Which rows it is about, where the column may point at records of any kind."""
 
     @property
     def name(self) -> str:
@@ -38,24 +42,34 @@ class Reference(msgspec.Struct, frozen=True):
     def marker(self) -> str:
         return f"/* access:{self.table.name} */"  # what hangs on a record goes with it, whoever owns it
 
-    def points(self, ids: str) -> str:
+    def points(self, ids: str, alias: str = "t") -> str:
         """The condition that a row points at one of the ids in the placeholder."""
-        return (
-            f't."{self.column}" && {ids}::uuid[]'
-            if self.is_list
-            else f't."{self.column}" = ANY({ids}::uuid[])'
-        )
+        sign = f"&& {ids}::uuid[]" if self.is_list else f"= ANY({ids}::uuid[])"
+        only = f" AND {alias}.{self.only}" if self.only else ""
+        return f'{alias}."{self.column}" {sign}{only}'
 
 
 def references_to(target: str) -> list[Reference]:
-    """Everything that points at rows of `target`, from the tables themselves."""
+    """Everything that points at rows of `target`, from the tables themselves: foreign keys, lists of ids, and
+    `record_id` beside the kind of the record."""
     return [
-        Reference(table, str(column.name), "ids_of" in column.info)
+        reference
         for table in metadata.sorted_tables
         for column in table.columns
-        if any(key.column.table.name == target for key in column.foreign_keys)
-        or column.info.get("ids_of") == target
+        if (reference := _reference(table, column, target))
     ]
+
+
+def _reference(table: sa.Table, column: sa.Column[Any], target: str) -> Reference | None:
+    if any(key.column.table.name == target for key in column.foreign_keys):
+        return Reference(table, str(column.name))
+    if column.info.get("ids_of") == target:
+        return Reference(table, str(column.name), is_list=True)
+    if column.name == "record_id" and table.info.get("business"):
+        for kind, value in (("resource", target), ("record_type", sight.entity_of(target))):
+            if kind in table.c:
+                return Reference(table, "record_id", only=f"{kind} = '{value}'")
+    return None
 
 
 # --- what stays ----------------------------------------------------------------------------------------------------
@@ -228,7 +242,7 @@ async def _retire(tx: Tx, resource: Resource, actor: Actor, winner: Row, losers:
 
 async def _hand_over(tx: Tx, actor: Actor, reference: Reference, winner_id: UUID, ids: list[UUID]) -> int:
     """Points a column at the winner; of rows that would stand there twice the surplus is deleted."""
-    await _drop_doubles(tx, actor, reference, winner_id, ids)
+    await _drop(tx, actor, reference, winner_id, ids)
     is_ours = reference.table.info.get("business")
     own = ", version = t.version + 1, updated_at = clock_timestamp(), updated_by_id = $3" if is_ours else ""
     value = (
@@ -238,28 +252,67 @@ async def _hand_over(tx: Tx, actor: Actor, reference: Reference, winner_id: UUID
     )
     done = await tx.execute(
         f'UPDATE {reference.table.name} t SET "{reference.column}" = {value}{own}'
-        f" WHERE {reference.points('$1')} AND t.id <> ALL($1::uuid[] || $2::uuid) {reference.marker}",
+        f" WHERE {reference.points('$1')} AND t.id <> ALL($1::uuid[] || $2::uuid) AND NOT {_tie(reference)}"
+        f" {reference.marker}",
         *(ids, winner_id, *([actor.id] if is_ours else [])),
     )
     return int(done.split()[-1])
 
 
-async def _drop_doubles(tx: Tx, actor: Actor, reference: Reference, winner_id: UUID, ids: list[UUID]) -> None:
+async def _drop(tx: Tx, actor: Actor, reference: Reference, winner_id: UUID, ids: list[UUID]) -> None:
+    """Deletes rows that would come to stand twice under a unique index, or tie the winner to itself."""
     table = reference.table
-    for index in table.indexes:
-        names = [column.name for column in index.columns]
-        if not index.unique or reference.column not in names or "deleted_at" not in table.c:
-            continue
-        same = " AND ".join(f't."{n}" IS NOT DISTINCT FROM o."{n}"' for n in names if n != reference.column)
-        await tx.execute(
-            f"UPDATE {table.name} t SET deleted_at = now(), version = t.version + 1, updated_at = clock_timestamp(),"
-            f" updated_by_id = $3 WHERE {reference.points('$1')} AND t.deleted_at IS NULL AND EXISTS"
-            f' (SELECT 1 FROM {table.name} o WHERE (o."{reference.column}" = $2 OR o."{reference.column}" = ANY($1::uuid[])'
-            f" AND o.id < t.id) AND o.deleted_at IS NULL AND {same or 'TRUE'}) {reference.marker}",
-            ids,
-            winner_id,
-            actor.id,
-        )
+    if "deleted_at" not in table.c or reference.is_list:
+        return
+    doubles = [
+        f"EXISTS (SELECT 1 FROM {table.name} o WHERE ({reference.points('ARRAY[$2::uuid]', 'o')}"
+        f" OR {reference.points('$1', 'o')} AND o.id < t.id) AND o.deleted_at IS NULL"
+        f" AND {_key(reference, index, 'o')} = {_key(reference, index, 't')})"
+        for index in table.indexes
+        if index.unique and _mentions(index, reference.column)
+    ]
+    await tx.execute(
+        f"UPDATE {table.name} t SET deleted_at = now(), version = t.version + 1, updated_at = clock_timestamp(),"
+        f" updated_by_id = $3 WHERE {reference.points('$1')} AND t.deleted_at IS NULL"
+        f" AND ({' OR '.join([_tie(reference), *doubles])}) AND t.id <> ALL($1::uuid[] || $2::uuid) {reference.marker}",
+        ids,
+        winner_id,
+        actor.id,
+    )
+
+
+def _mentions(index: sa.Index, column: str) -> bool:
+    return any(re.search(rf"\b{column}\b", str(part)) for part in index.expressions)
+
+
+def _key(reference: Reference, index: sa.Index, alias: str) -> str:
+    """What a unique index would hold of a row after the merge; NULL where the row does not stand in it."""
+    columns = ", ".join(
+        f'CASE WHEN {alias}."{name}" = ANY($1::uuid[]) THEN $2::uuid ELSE {alias}."{name}" END AS "{name}"'
+        if name == reference.column
+        else f'{alias}."{name}"'
+        for name in (str(column.name) for column in reference.table.columns)
+    )
+    parts = [f'"{part.name}"' if isinstance(part, sa.Column) else f"({part})" for part in index.expressions]
+    within = [f"{part} IS NOT NULL" for part in parts]
+    where = index.dialect_options["postgresql"]["where"]
+    if where is not None:
+        within.append(f"({where})")
+    return f"(SELECT ROW({', '.join(parts)}) FROM (SELECT {columns}) x WHERE {' AND '.join(within)})"
+
+
+def _tie(reference: Reference) -> str:
+    """The condition that a row ties two of the merged records to each other, as a relationship does."""
+    target = next((key.column.table for key in reference.table.c[reference.column].foreign_keys), None)
+    others = [
+        name
+        for name, column in reference.table.c.items()
+        if name != reference.column
+        and reference.table is not target
+        and any(key.column.table is target for key in column.foreign_keys)
+    ]
+    ends = " OR ".join(f't."{name}" = ANY($1::uuid[] || $2::uuid)' for name in others)
+    return f"coalesce({ends}, FALSE)" if ends else "FALSE"
 
 
 async def _refuse_ring(tx: Tx, reference: Reference, winner_id: UUID) -> None:

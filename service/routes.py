@@ -63,6 +63,7 @@ from service.domains import (
     territories,
     timeline,
     training_sets,
+    transfers,
     users,
     validation_rules,
     views,
@@ -134,6 +135,7 @@ ROUTES: tuple[Any, ...] = (
     *changes.routes,
     *duplicates.routes,
     *merges.routes,
+    *transfers.routes,
     *bulk.routes,
 )
 """Under `/api/v1`."""

@@ -25,7 +25,11 @@ async def end_sessions(tx: Tx, user_id: UUID | None = None) -> None:
 
 
 async def keep_an_administrator(tx: Tx, actor: Actor) -> None:
-    """Raises `Conflict` when nobody is left who may do everything; who works at the machine itself may do that too."""
+    """Raises `Conflict` when nobody is left who may do everything; who works at the machine itself may do that too.
+
+    One at a time: two who unmake each other at once would both see the other one still there.
+    """
+    await tx.execute("SELECT pg_advisory_xact_lock(hashtextextended('administrators', 0))")
     if actor.id is not None and not await tx.fetchval(_ADMINS):
         raise Conflict("This is the last active administrator: name another one first.")
 

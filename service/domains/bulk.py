@@ -4,7 +4,6 @@ import base64
 import binascii
 import hashlib
 from typing import Annotated, Any, Literal
-from urllib.parse import parse_qsl
 from uuid import UUID
 
 import msgspec
@@ -13,19 +12,20 @@ from litestar import Request, Response, post
 from litestar.di import NamedDependency
 from msgspec import UNSET, Meta
 
-from service import jobs, many, query, saved
+from service import filtering, jobs, many, query
 from service.access import Actor, hidden, read_only, require
 from service.auth import actor_of_user
 from service.crud import Resource, locked, plain, remove, update
 from service.db import Database, Tx, metadata, to_json
 from service.domains.assignment import hand_over, may_own
 from service.errors import BadRequest, Conflict, Forbidden, Invalid, Problem
+from service.filtering import Filter
 from service.idempotency import idempotent
 from service.ids import new_id
 from service.jobs import Job
 from service.refusals import REFUSALS, problem
 from service.resources import RESOURCES
-from service.shapes import Criteria, CustomText, Given, Scalar
+from service.shapes import Given
 from service.wire import answer, body, decode
 from service.worker import Handler
 
@@ -47,11 +47,6 @@ rows = sa.Table(
 """What a job has still to do: the records as its filter found them when it was asked for."""
 
 # Shapes --------------------------------------------------------------------------------------------
-
-Filter = (
-    Criteria | Annotated[str, Meta(max_length=8_000)] | dict[str, Scalar | list[CustomText | int | float]]
-)
-"""Criteria, a list's query string, or an object of `"field[op]": value`."""
 
 
 class Bulk(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
@@ -134,37 +129,6 @@ def wish(resource: Resource, actor: Actor, asked: Bulk) -> Row:
         raise Invalid(error.detail, errors=many.under("/set", error)) from None
     if not found:
         raise Invalid.at("/set", "names no field")
-    return found
-
-
-def conditions(asked: Bulk) -> list[tuple[str, str, str]]:
-    """The filter in the grammar of lists. Raises `Invalid` for one that names no condition: it would find all."""
-    match asked.filter:
-        case str(text):
-            pairs = parse_qsl(text, keep_blank_values=True)
-        case dict(members):
-            pairs = [
-                (name, saved.filters([{"field": name, "op": "eq", "value": value}])[0][2])
-                for name, value in members.items()
-            ]
-        case list(criteria):
-            pairs = [
-                (f"{field}[{op}]", value) for field, op, value in saved.filters(msgspec.to_builtins(criteria))
-            ]
-        case _:
-            pairs = []
-    found = []
-    for name, value in pairs:
-        field, _, operator = name.partition("[")
-        if field in query.RESERVED:
-            raise BadRequest(
-                f"{field}: a filter names fields only.", errors=[{"pointer": "/filter", "detail": field}]
-            )
-        found.append((field, operator.rstrip("]") or "eq", value))
-    if not found:
-        raise Invalid.at("/filter", "names no condition")
-    if len(found) > query.MOST_FILTERS:
-        raise Invalid.at("/filter", f"takes {query.MOST_FILTERS} conditions at most")
     return found
 
 
@@ -315,7 +279,7 @@ async def preview(
     if asked.action == "create":
         raise Invalid.at("/action", "a create needs no preview")
     wish(resource, actor, asked)
-    filters = conditions(asked)
+    filters = filtering.conditions(asked.filter or [])
     count, digest = await state(database, resource, actor, filters)
     page = await query.run(
         database, resource.source, actor, query.Request(filters=filters, limit=SAMPLE, sort=[("id", False)])
@@ -340,7 +304,7 @@ async def start(
     values = wish(resource, actor, asked)
     if asked.action == "assign":
         await may_own(tx, actor, values["owner_id"])
-    filters = conditions(asked)
+    filters = filtering.conditions(asked.filter or [])
     count, digest = await state(tx, resource, actor, filters)
     check_token(asked, count, digest)
     job_id = await _enqueue(tx, resource, actor, asked, filters)

@@ -10,6 +10,7 @@ import msgspec
 from msgspec import UNSET, Meta
 
 from service import columns as c
+from service import staff
 from service.access import Actor
 from service.crud import Resource, Row, crud
 from service.db import Tx, business_table
@@ -153,6 +154,21 @@ async def prepare(tx: Tx, actor: Actor, new: Row, old: Row | None) -> None:
     await _fitting(tx, new)
 
 
+async def after(tx: Tx, actor: Actor, new: Row, old: Row | None) -> None:
+    """Who may not sign in any more has no session; an administrator always remains."""
+    if old is None or _is_here(new):
+        was_admin = old is not None and old["role"] == "admin" and new["role"] != "admin"
+    else:
+        await staff.end_sessions(tx, new["id"])
+        was_admin = old["role"] == "admin" and _is_here(old)
+    if was_admin:
+        await staff.keep_an_administrator(tx, actor)
+
+
+def _is_here(row: Row) -> bool:
+    return bool(row["is_active"]) and row["deleted_at"] is None
+
+
 # Routes --------------------------------------------------------------------------------------------
 
 resource = Resource(
@@ -167,6 +183,7 @@ resource = Resource(
     tree="manager_id",
     check=check,
     prepare=prepare,
+    after=after,
 )
 
 routes = [*crud(resource), tree(resource, "title", "role", "team_id", "is_active")]

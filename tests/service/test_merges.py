@@ -247,3 +247,56 @@ async def test_lists_of_ids_follow_too(client: httpx.AsyncClient, people: People
     assert (await undo(client, ops, merged)).status_code == 200
     back = await get(client, ops, f"/territories/{territory['id']}")
     assert set(map(UUID, back["account_ids"])) == {UUID(loser["id"]), UUID(winner["id"])}
+
+
+async def test_ties_are_not_doubled_nor_turned_on_oneself(client: httpx.AsyncClient, people: People) -> None:
+    rep = people.rep
+    winner, loser, friend = [await make(client, rep, "/contacts", last_name=name) for name in "ABC"]
+
+    async def tie(one: dict[str, Any], other: dict[str, Any], kind: str) -> str:
+        body = {"contact_id": one["id"], "related_contact_id": other["id"], "type": kind}
+        return str((await make(client, rep, "/relationships", **body))["id"])
+
+    kept = await tie(winner, friend, "mentor")
+    double = await tie(loser, friend, "mentor")
+    moved = await tie(friend, loser, "friend")
+    within = await tie(loser, winner, "colleague")
+    other = await tie(loser, friend, "friend")
+    merged = await merge(client, rep, "contacts", winner, loser)
+    assert merged.status_code == 200, merged.text
+
+    async def ends(record: str) -> tuple[str, str] | None:
+        answer = await client.get(f"/relationships/{record}", headers=rep.headers)
+        found = answer.json()
+        return (found["contact_id"], found["related_contact_id"]) if answer.status_code == 200 else None
+
+    assert [await ends(one) for one in (kept, double, moved, within, other)] == [
+        (winner["id"], friend["id"]), None, (friend["id"], winner["id"]), None, (winner["id"], friend["id"]),
+    ]  # fmt: skip
+    assert (await undo(client, rep, merged)).status_code == 200
+    assert [await ends(one) for one in (double, moved, within)] == [
+        (loser["id"], friend["id"]), (friend["id"], loser["id"]), (loser["id"], winner["id"]),
+    ]  # fmt: skip
+
+
+async def test_shares_and_reminders_of_a_record_go_along(client: httpx.AsyncClient, people: People) -> None:
+    rep = people.rep
+    winner, loser = [await make(client, rep, "/accounts", name=name) for name in "AB"]
+    share = {
+        "resource": "accounts",
+        "record_id": loser["id"],
+        "user_id": str(people.stranger.id),
+        "level": "read",
+    }
+    await make(client, rep, "/shares", **share)
+    reminder = {
+        "record_type": "account",
+        "record_id": loser["id"],
+        "remind_at": "2030-01-01T00:00:00Z",
+        "text": "Call",
+    }
+    remind = await make(client, rep, "/reminders", **reminder)
+    assert (await merge(client, rep, "accounts", winner, loser)).status_code == 200
+    assert (await get(client, rep, f"/reminders/{remind['id']}"))["record_id"] == winner["id"]
+    shares = (await get(client, rep, f"/shares?record_id={winner['id']}"))["items"]
+    assert [one["user_id"] for one in shares] == [str(people.stranger.id)]
