@@ -294,11 +294,13 @@ def _key(reference: Reference, index: sa.Index, alias: str) -> str:
         for name in (str(column.name) for column in reference.table.columns)
     )
     parts = [f'"{part.name}"' if isinstance(part, sa.Column) else f"({part})" for part in index.expressions]
-    within = [f"{part} IS NOT NULL" for part in parts]
-    where = index.dialect_options["postgresql"]["where"]
-    if where is not None:
-        within.append(f"({where})")
-    return f"(SELECT ROW({', '.join(parts)}) FROM (SELECT {columns}) x WHERE {' AND '.join(within)})"
+    options = index.dialect_options["postgresql"]
+    within = [f"({options['where']})"] if options["where"] is not None else []
+    if not options["nulls_not_distinct"]:
+        within += [f"{part} IS NOT NULL" for part in parts]
+    return (
+        f"(SELECT ROW({', '.join(parts)}) FROM (SELECT {columns}) x WHERE {' AND '.join(within) or 'TRUE'})"
+    )
 
 
 def _tie(reference: Reference) -> str:
