@@ -4,11 +4,14 @@ Three questions, before anything learns: when did the columns behind a feature g
 feature alone, by its value or by being missing, tell the outcome, and does the change of the amount tell it.
 """
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from features.facts import Array
 from features.spec import FeatureSet
 from ml import leak
+from ml.frame import Frame
 from ml.leak import Refusal
 from training.dataset import DealSet
 from training.labels import DAY
@@ -29,8 +32,64 @@ def refused(found: DealSet, feature_set: FeatureSet) -> list[Refusal]:
     ]
     rows = middle_look(found)
     outcome = found.fates.won[found.panel.deal[rows]].astype(np.float64)
-    alone = leak.single_features(found.panel.frame.take(rows), outcome)
-    return unique([*by_column, *alone, *_amounts(found, feature_set, rows, outcome)])
+    looks, stage = found.panel.frame.take(rows), found.panel.stage[rows].astype(np.float64)
+    alone = leak.single_features(looks, outcome, stage)
+    first = [*by_column, *alone, *_amounts(found, feature_set, rows, outcome)]
+    known_names = [one.column for one in first if one.column in looks.columns and one.check == "value"]
+    return unique([*first, *leak.doubles(looks, known_names)])
+
+
+@dataclass(frozen=True)
+class Looks:
+    """Any table of looks at things that end: columns of whatever meaning, and for each row whom it is of, when it was, the
+    outcome at last (1 or 0) and when it ended (days; NaN while open). `peers`: codes such as the stage."""
+
+    frame: Frame
+    entity: Array
+    at: Array
+    outcome: Array
+    ended_at: Array
+    peers: Array | None = None
+
+
+def inspected(looks: Looks) -> list[Refusal]:
+    """The columns of any table that know more than one could know then, whatever they are called.
+
+    Values and missingness at each thing's middle look; columns that get their value at the end; columns whose change since
+    the first look tells the outcome; and doubles of those.
+    """
+    ended = np.flatnonzero(np.isfinite(looks.ended_at) & (looks.at <= looks.ended_at))
+    order = ended[np.lexsort((looks.at[ended], looks.entity[ended]))]
+    _, first, count = np.unique(looks.entity[order], return_index=True, return_counts=True)
+    middle, earliest = order[first + count // 2], order[first]
+    peers = None if looks.peers is None else looks.peers[middle].astype(np.float64)
+    outcome = looks.outcome[middle]
+    found = _late(looks, order, first, looks.ended_at[earliest])
+    found += leak.single_features(looks.frame.take(middle), outcome, peers)
+    several = count > 1
+    for name in (one for one in looks.frame.columns if one not in looks.frame.words):
+        column = looks.frame.column(name)
+        now, then = column[middle[several]], column[earliest[several]]
+        if np.nanmin(column, initial=np.inf) > 0:  # of amounts; what may be 0 has no ratio
+            found += leak.ratio_to_earlier(name, now, then, outcome[several])
+    kept = unique(found)
+    told = [one.column for one in kept if one.check in ("value", "missingness", "ratio")]
+    return unique([*kept, *leak.doubles(looks.frame.take(middle), told)])
+
+
+def _late(looks: Looks, order: Array, first: Array, ended_at: Array) -> list[Refusal]:
+    """Columns that get their first value at the last look before the end, of things that were looked at before that."""
+    group = np.searchsorted(first, np.arange(len(order)), side="right") - 1
+    steps = np.diff(looks.at[order])[np.diff(group) == 0]
+    step = max(1.0, float(np.median(steps))) if len(steps) else 1.0
+    has_time = looks.at[order[first]] < ended_at - step
+    found = {}
+    for name in looks.frame.columns:
+        known = np.isfinite(looks.frame.column(name)[order])
+        at = np.full(len(first), np.inf)
+        np.minimum.at(at, group[known], looks.at[order[known]])
+        found[name] = np.where(np.isfinite(at) & has_time, at, np.nan)
+    return leak.filled_at_close(found, ended_at, step)
 
 
 def behind(column: str, feature_set: FeatureSet) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from features.catalogue import SETS
+from ml.frame import Frame
 from registry.verdict import REQUIRED_DEALS
 from training import guard, judge, win
 from training.dataset import deal_panel
@@ -81,3 +82,60 @@ async def test_with_little_data_the_baseline_serves_and_says_what_is_missing(dea
 async def test_nothing_is_learned_from_nothing(deals):
     empty = replace(deals, panel=deals.panel.take(np.zeros(0, np.int64)), amount=np.zeros(0))
     assert win.learn(empty, SETS["deal_win"], datetime.now(UTC), evidence=MET) == []
+
+
+# --- planted, under names that say nothing ------------------------------------------------------------------------
+
+HONEST_BUT_LATE = {"competitor_count", "competitor_present"}
+"""Written at the close in the simulation, as in life: the guard may refuse them."""
+
+
+def planted(deals, seed):
+    """The company's looks, all columns renamed at random, with eight leaks among them; (looks, kind → name)."""
+    random = np.random.default_rng(seed)
+    panel = deals.panel
+    closed, won = deals.row_closed_at, deals.fates.won[panel.deal].astype(float)
+    ended = np.where(np.isfinite(closed), closed, np.nan)
+    order = np.lexsort((panel.at, panel.deal))
+    first = np.zeros(len(panel), bool)
+    first[order[np.append(True, panel.deal[order][1:] != panel.deal[order][:-1])]] = True
+    noise = random.normal(size=len(panel.deal))
+    own = random.normal(size=panel.deal.max() + 1)[panel.deal]
+    other = random.normal(size=panel.deal.max() + 1)[panel.deal]
+    amount = np.exp(9 + own)
+    flipped = np.where(random.random(panel.deal.max() + 1)[panel.deal] < 0.07, 1 - won, won)
+    leaks = {
+        "value": 3 * won + noise,
+        "value without order": np.where(won > 0, np.sign(noise) * (4 + np.abs(noise)), noise),
+        "missingness": np.where(won > 0, noise, np.nan),
+        "ratio": np.where(first, amount, amount * np.where(won > 0, 0.9, 1.0)),
+        "late fill": np.where(ended - panel.at <= 7, other, np.nan),
+        "proxy": flipped + 0.01 * noise,
+        "double": np.exp(3 * won + noise) * 100,
+        "word": np.where(won > 0, 0.0, 1.0),
+    }
+    columns = {name: panel.frame.column(name) for name in panel.frame.columns if name not in HONEST_BUT_LATE}
+    names = [f"c{number:x}" for number in random.permutation(10_000)[: len(columns) + len(leaks)]]
+    called = dict(zip([*columns, *leaks], names, strict=True))
+    shuffled = random.permutation(list(called))
+    every = {called[one]: {**columns, **leaks}[one] for one in shuffled}
+    words = {called[one]: of for one, of in panel.frame.words.items() if one in columns} | {
+        called["word"]: ("a", "b")
+    }
+    looks = guard.Looks(Frame.of(every, words), panel.deal, panel.at, won, ended, panel.stage)
+    return looks, {kind: called[kind] for kind in leaks}
+
+
+@pytest.mark.parametrize("seed", range(4))
+async def test_leaks_are_found_whatever_they_are_called_and_honest_columns_pass(deals, seed):
+    looks, leaks = planted(deals, seed)
+    found = {one.column: one for one in guard.inspected(looks)}
+    assert {kind for kind, name in leaks.items() if name not in found} == set()
+    assert set(found) == set(leaks.values()), {name: found[name].reason for name in found}
+    assert all(one.reason.endswith(".") and one.column in one.reason for one in found.values())
+    checks = {kind: found[name].check for kind, name in leaks.items()}
+    assert checks == {
+        "value": "value", "value without order": "value", "missingness": "missingness", "ratio": "ratio",
+        "late fill": "availability", "proxy": checks["proxy"], "double": "value", "word": "value",
+    }  # fmt: skip
+    assert checks["proxy"] in ("proxy", "value")
