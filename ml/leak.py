@@ -85,9 +85,12 @@ def _rank_correlation(one: Floats, other: Floats) -> float:
     known = np.isfinite(one) & np.isfinite(other)
     if known.sum() < FEWEST:
         return 0.0
-    ranks = [np.argsort(np.argsort(column[known], kind="stable"), kind="stable") for column in (one, other)]
     spread = [float(np.std(column[known])) for column in (one, other)]
-    return abs(float(np.corrcoef(*ranks)[0, 1])) if min(spread) > 0 else 0.0
+    if min(spread) == 0:
+        return 0.0
+    mine, its = (np.argsort(np.argsort(c[known], kind="stable"), kind="stable") for c in (one, other))
+    middle = (known.sum() - 1) / 2
+    return abs(float(np.sum((mine - middle) * (its - middle)) / np.sum((mine - middle) ** 2)))
 
 
 def ratio_to_earlier(name: str, current: Floats, earlier: Floats, outcome: Floats) -> list[Refusal]:

@@ -4,7 +4,7 @@
 """
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -44,6 +44,12 @@ _SEAT = """
 INSERT INTO registry.champions (model, version, pinned, promoted_by, reason) VALUES ($1, $2, $3, $4, $5)
 ON CONFLICT (model) DO UPDATE SET previous_version = registry.champions.version, version = excluded.version,
     pinned = excluded.pinned, promoted_at = now(), promoted_by = excluded.promoted_by, reason = excluded.reason"""
+
+
+_PUBLISH = """
+UPDATE registry.versions SET status = 'published',
+    card = card || jsonb_build_object('promotions', coalesce(card -> 'promotions', '[]') || $3::jsonb)
+WHERE model = $1 AND version = $2"""
 
 
 async def next_version(run: Run, model: str) -> int:
@@ -135,9 +141,8 @@ async def promote(
         await run.execute("UPDATE registry.champions SET pinned = $2 WHERE model = $1", model, pinned)
         return {"model": model, "version": version, "previous_version": before["previous_version"]}
     await run.execute(_SEAT, model, version, pinned, by, override or reason)
-    await run.execute(
-        "UPDATE registry.versions SET status = 'published' WHERE model = $1 AND version = $2", model, version
-    )
+    said = {"by": by, "at": datetime.now(UTC).isoformat(), "reason": reason, "override": override or None}
+    await run.execute(_PUBLISH, model, version, [said])
     return {"model": model, "version": version, "previous_version": before["version"] if before else None}
 
 

@@ -13,6 +13,7 @@ import msgspec
 MOST_ECE = 0.05
 SUSPICIOUS_AUC = 0.97
 WORST_SEGMENT = 0.05
+MOST_MILLISECONDS = 200.0
 """By how much the log loss of a segment may exceed the champion's on the same rows."""
 REQUIRED_DEALS = {"closed_won": 100, "closed_lost": 100, "months_of_history": 6, "stage_history_share": 0.5}
 REQUIRED_LEADS = {"converted": 100, "not_converted": 100, "months_of_history": 6}
@@ -84,6 +85,29 @@ def no_worse_segment(differences: Mapping[str, float], n: Mapping[str, int]) -> 
     worst = max(differences, key=lambda name: differences[name])
     words = f"worst segment {worst}: log loss {differences[worst]:+.4f} beside the champion's (n = {n.get(worst, 0)})"
     return Gate("no worse segment", differences[worst] <= WORST_SEGMENT, words)
+
+
+def not_worse_than_champion(gap: float | None, low: float, high: float, n: int) -> Gate:
+    """The log loss less the champion's on the same later rows, which the champion has not learned from."""
+    if gap is None:
+        return Gate(
+            "not worse than the champion", True, "there is no champion with later rows to compare with"
+        )
+    words = f"log loss {gap:+.4f} [{low:+.4f}, {high:+.4f}] beside the champion's on the same {n} later rows"
+    return Gate("not worse than the champion", low <= 0, words)
+
+
+def available(missing: Sequence[str]) -> Gate:
+    """Whether all that the model reads can be had online."""
+    if not missing:
+        return Gate("available online", True, "every feature that it reads is in the online store's set")
+    return Gate("available online", False, f"not to be had online: {', '.join(missing[:5])}")
+
+
+def fast(milliseconds: float) -> Gate:
+    """How long one deal takes, features in hand: the slowest of a hundred."""
+    words = f"one row takes {milliseconds:.1f} ms at most; the limit is {MOST_MILLISECONDS:g}"
+    return Gate("latency", milliseconds <= MOST_MILLISECONDS, words)
 
 
 def enough(required: Mapping[str, float], present: Mapping[str, float]) -> Gate:

@@ -32,6 +32,8 @@ COMMANDS: dict[str, str] = {
     "models": "models",
     "promote": "models",
     "rollback": "models",
+    "watch": "models",
+    "alias": "models",
     "backtest": "models",
     "measure": "models",
     "forecast": "forecast",

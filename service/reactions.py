@@ -55,6 +55,7 @@ REACTIONS: dict[str, tuple[Reaction, ...]] = {
     "playbook.*": (index_text, deliver),
     "recommendation.created": (deliver,),
     "forecast.changed": (deliver,),
+    "model.alias_set": (deliver,),
     "model.promoted": (deliver,),  # the promotion itself asks for scores, once for all models
     "change.undone": (forecast, deliver),  # scores and search follow from each record's own event
     "*": (deliver,),

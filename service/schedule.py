@@ -42,6 +42,7 @@ SCHEDULE = (
     Nightly("score.all", time(2, 0)),
     Nightly("recommend.all", time(2, 30)),
     Nightly("forecast.refresh", time(3, 0)),
+    Nightly("models.watch", time(3, 30)),
 )
 
 _TAKE = """

@@ -27,6 +27,7 @@ from service.baselines import Said, SaidOfLeads
 from service.db import Database, Tx
 from service.ids import new_id
 from service.reasons import grouped, told
+from service.shadowing import shadow
 from service.store import Instants, Store, links_of
 from service.voices import Voice, Voices
 
@@ -243,6 +244,7 @@ async def score_deals(store: Store, voices: Voices, ids: Sequence[UUID], now: In
     before = await seven_days_before(store, voice, spine, columns)
     made = deal_rows(voice, said, facts, columns, before, now, datetime.now(UTC))
     await keep(store.database, made)
+    await shadow(store, voices, voice, spine, columns, facts, rows, made)
     return made
 
 
@@ -282,6 +284,7 @@ async def score_leads(store: Store, voices: Voices, ids: Sequence[UUID], now: In
     before = await seven_days_before(store, voice, spine, columns)
     made = lead_rows(voice, said, spine.ids, columns, before, now, datetime.now(UTC))
     await keep(store.database, made)
+    await shadow(store, voices, voice, spine, columns, facts, rows, made)
     return made
 
 

@@ -7,7 +7,7 @@ one is gone it does not speak, and the answer names the reason beside the gate.
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -69,6 +69,11 @@ class Voice:
     bundle: Bundle | None
     baseline: Any
     amount: Bundle | None = None
+
+    def spoken_by(self, bundle: Bundle, wanted: FeatureSet) -> "Voice":
+        """The same question put to another version."""
+        said = bundle.manifest
+        return replace(self, version=said.version, tier=said.tier, feature_set=wanted, bundle=bundle)
 
     def of_deals(self, columns: dict[str, Array], facts: Facts) -> Said:
         """What it says of deals with these features. In stages that the model never saw the baseline speaks."""

@@ -10,6 +10,7 @@ from service import (
     schedule,
     store,
     telling,
+    watching,
     webhooks,
 )
 from service.domains import bulk, duplicates, league, models, quotes
@@ -28,6 +29,7 @@ def handlers(settings: Settings) -> dict[str, Handler]:
         **forecasting.handlers(settings.home / "models"),
         **league.handlers(settings),
         **models.handlers(settings),
+        **watching.handlers(settings),
         **quotes.handlers,
         **telling.handlers,
         **due.handlers(settings),

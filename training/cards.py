@@ -35,7 +35,7 @@ def card(one: Trained, version: int, sha256: str) -> dict[str, Any]:
         "metrics": dict(one.metrics), "naive": dict(one.naive), "segments": dict(one.segments),
         "reliability": [msgspec.to_builtins(line) for line in one.reliability],
         "refused_features": [{"feature": r.column, "check": r.check, "figure": r.figure, "reason": r.reason} for r in one.refusals],
-        "notes": list(one.notes), "limits": list(LIMITS),
+        "notes": list(one.notes), "limits": list(LIMITS), "statistics": dict(one.statistics), "promotions": [],
     }  # fmt: skip
 
 
@@ -51,6 +51,11 @@ def markdown(found: Mapping[str, Any]) -> str:
         *(
             f"- {'yes' if gate['passed'] else 'NO'}: {gate['name']}: {gate['words']}"
             for gate in found["verdict"]["gates"]
+        ),
+        *(
+            f"- promoted by {one['by']} at {one['at']}: {one['override'] or one['reason'] or 'no reason given'}"
+            + (" (against its gates)" if one["override"] else "")
+            for one in found.get("promotions", ())
         ),
         "## Figures on later time",
         table(found["metrics"]),

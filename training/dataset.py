@@ -19,6 +19,7 @@ import polars as pl
 from features.facts import Array
 from features.facts import instant as at_instant
 from features.offline import digest, training_set
+from features.quality import described
 from features.spec import FeatureSet, coded
 from ml.frame import Frame
 from ml.lead import LeadPanel
@@ -183,6 +184,17 @@ async def deal_panel(
         digest(frame, outcome), fates(history), history.amount[now][taken], filled_at(history), available,
         Wider(whole, order, share),
     )  # fmt: skip
+
+
+def statistics_of(frame: pl.DataFrame, feature_set: FeatureSet, names: Sequence[str]) -> dict[str, Any]:
+    """What the features of a training set are like, in few numbers each."""
+    columns = {
+        name: frame[name].fill_null("").to_numpy().astype(np.str_)
+        if name in feature_set.categories
+        else frame[name].fill_null(np.nan).to_numpy()
+        for name in names
+    }
+    return described(columns, feature_set.categories)
 
 
 @dataclass(frozen=True)

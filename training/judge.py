@@ -9,6 +9,7 @@ from concurrent.futures import Executor, Future, ProcessPoolExecutor, wait
 from dataclasses import dataclass, field
 from functools import cache
 from multiprocessing import get_context
+from time import perf_counter
 from typing import Any
 
 import numpy as np
@@ -166,6 +167,27 @@ def worse_segments(judged: Judged, ours: Floats, theirs: Floats, target: str) ->
                     int(here.sum()),
                 )
     return verdict.no_worse_segment(differences, sizes)
+
+
+def beside_champion(judged: Judged, ours: Floats, theirs: Floats, target: str) -> Gate:
+    """Ours and the champion's log losses on the rows that the champion has not learned from."""
+    rows = judged.known[target] & np.isfinite(theirs)
+    if rows.sum() < FEWEST:
+        return verdict.not_worse_than_champion(None, 0.0, 0.0, 0)
+    came = judged.outcome[target][rows]
+    mine, its = (metrics.log_losses(chances[rows], came) for chances in (ours, theirs))
+    gap = metrics.difference(mine, its, judged.group[rows])
+    return verdict.not_worse_than_champion(gap.value, gap.low, gap.high, gap.n)
+
+
+def slowest(ask: Callable[[int], Any], size: int, times: int = 100) -> float:
+    """Milliseconds that the slowest of some single questions takes, the first one aside: it warms up."""
+    found = []
+    for index in range(min(times, size) + 1):
+        began = perf_counter()
+        ask(index % max(size, 1))
+        found.append(perf_counter() - began)
+    return 1000 * max(found[1:], default=0.0)
 
 
 def side_by_side(

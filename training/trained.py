@@ -53,6 +53,8 @@ class Trained:
     background: Mapping[str, Any] = field(default_factory=dict)
     parameters: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    statistics: Mapping[str, Any] = field(default_factory=dict)
+    """Feature → what its values were in training (`features.quality.described`)."""
 
     @property
     def verdict(self) -> Verdict:

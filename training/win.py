@@ -8,9 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from features.catalogue import SETS
 from features.facts import Array
 from features.spec import FeatureSet
 from ml import metrics
+from ml.estimator import load
 from ml.frame import Floats, Frame, Ints
 from ml.leak import Refusal, too_good
 from ml.panel import Panel
@@ -19,7 +21,7 @@ from registry import verdict
 from registry.bundle import Bundle
 from registry.verdict import Gate
 from training import judge
-from training.dataset import DealSet
+from training.dataset import DealSet, statistics_of
 from training.judge import Judged, Tell
 from training.trained import Evidence, Trained
 
@@ -242,7 +244,14 @@ def _candidate(
     own = [*judge.gates(judged, main, ours, losses, tier, below), _no_leak(judged, ours, main)]
     own.append(verdict.enough(evidence.required if tier != "baseline" else {}, evidence.present))
     if known.any():
-        own.append(judge.worse_segments(judged, ours[main], theirs, main))
+        own += [
+            judge.worse_segments(judged, ours[main], theirs, main),
+            judge.beside_champion(judged, ours[main], theirs, main),
+        ]
+    own += [
+        verdict.available([name for name in found.panel.frame.columns if name not in SETS["deal_win"].names]),
+        verdict.fast(_slowest(text, found.panel)),
+    ]
     measured = {name: figures.get(f"{name}_{main}", {}).get("value") for name in ("brier", "log_loss", "ece")}
     return Trained(
         model="win", tier=tier, text=text, feature_set=feature_set, features=found.panel.frame.columns, as_of=as_of,
@@ -251,8 +260,19 @@ def _candidate(
         available=found.available, naive=beside, segments=judge.by_segment(judged, ours, main), refusals=refusals,
         reliability=tuple(metrics.reliability(ours[main][known], judged.outcome[main][known])) if known.any() else (),
         background={"stages": found.stages, "target": main}, parameters={"tier": tier, "stages": ", ".join(found.stages)},
-        notes=_notes(found, known, main),
+        notes=_notes(found, known, main), statistics=statistics_of(found.frame, feature_set, found.panel.frame.columns),
     )  # fmt: skip
+
+
+def _slowest(text: str, panel: Panel) -> float:
+    """How long one deal takes."""
+    model = load(text)
+
+    def ask(row: int) -> None:
+        one = slice(row, row + 1)
+        model.win_probability(panel.frame.take(one), panel.stage[one], panel.at[one])
+
+    return judge.slowest(ask, len(panel), 30)
 
 
 def _notes(found: DealSet, known: Array, main: str) -> tuple[str, ...]:

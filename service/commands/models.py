@@ -5,7 +5,9 @@ from typing import Any
 
 import click
 
-from service import trainer
+from registry import silent
+from registry.champion import NotPublishable, Unknown
+from service import trainer, watching
 from service.access import SYSTEM
 from service.commands.common import json_option, show, with_database
 from service.commands.imports import progress
@@ -99,6 +101,59 @@ def backtest(name: str, as_json: bool) -> None:
     show({"models": results}, as_json, "\n\n".join(_judged(result) for result in results))
 
 
+@click.command()
+@click.argument("name", type=click.Choice(sorted(watching.WATCHED)))
+@json_option
+def watch(name: str, as_json: bool) -> None:
+    """Look at what a model was served: drift by feature, skew, outcomes that have matured, its challenger."""
+
+    async def work(database: Database, settings: Settings) -> dict[str, Any]:
+        found = await watching.watch(database, settings, name)
+        if found is None:
+            raise Refused(f"No trained version of {name} serves: there is nothing to watch.")
+        return found
+
+    found = with_database(work)
+    show(found, as_json, _report(found))
+
+
+@click.command()
+@click.argument("name", type=click.Choice(sorted(watching.WATCHED)))
+@click.argument("alias", type=click.Choice(silent.ALIASES))
+@click.argument("version", type=int, required=False)
+@click.option("--reason", default="", help="Why, for those who ask later.")
+@json_option
+def alias(name: str, alias: str, version: int | None, reason: str, as_json: bool) -> None:
+    """Let a version score silently as challenger or shadow; without a version, no longer."""
+
+    async def work(database: Database, settings: Settings) -> dict[str, Any]:
+        try:
+            async with database.begin() as tx:
+                await domain.name_version(tx, SYSTEM, name, alias, version, reason)
+        except (Unknown, NotPublishable) as error:
+            raise Refused(f"{error}.") from None
+        return {"model": name, "alias": alias, "version": version}
+
+    told = with_database(work)
+    show(told, as_json, f"{name} has {f'version {version} as' if version else 'no'} {alias}.")
+
+
+def _report(found: dict[str, Any]) -> str:
+    """A report for people: the drifted features first, each with its source."""
+    lines = [f"{found['model']} version {found['version']}, {found['rows']} rows in the newest week"]
+    lines += [found["words"]] if found.get("words") else []
+    lines += [
+        f"  {'DRIFTED' if one['is_drifted'] else '       '} {one['name']:<28} distance {one['distance']:.3f} of"
+        f" {one['threshold']:.3f}, from {', '.join(one['source']['tables'])}"
+        for one in found["features"][:15]
+    ]
+    skewed = ", ".join(f"{name} {count}" for name, count in found["skew"]["features"].items()) or "none"
+    lines.append(f"  skew between served and history, of {found['skew']['n']}: {skewed}")
+    if found["challenger"]:
+        lines.append(f"  challenger: {found['challenger']['words']}")
+    return "\n".join([*lines, *([f"  to be trained: {found['why_train']}"] if found["why_train"] else [])])
+
+
 @click.command(hidden=True)
 @click.argument("name", type=click.Choice(["company", "maven"]))
 @json_option
@@ -186,4 +241,4 @@ def _figure(of: dict[str, Any]) -> str:
     return f"{of['value']:.4f}{band} (n = {of.get('n', '?')})"
 
 
-commands: list[click.Command] = [train, models, promote, rollback, backtest, measure]
+commands: list[click.Command] = [train, models, promote, rollback, watch, alias, backtest, measure]

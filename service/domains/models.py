@@ -11,7 +11,7 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery
 from msgspec import Meta
 
-from registry import champion
+from registry import champion, silent
 from registry.champion import NotPublishable, Unknown
 from service import calendar, trainer
 from service.access import SYSTEM, Actor, require
@@ -27,6 +27,8 @@ from service.worker import Handler
 NAMES = ("win", "lead", "amount", "arrivals")
 SCORED = frozenset({"win", "lead", "amount"})
 """Models whose change asks for new scores; the others ask for a new forecast."""
+WATCHED = frozenset({"win", "lead"})
+"""Models whose scores are compared with those of silent versions."""
 MIRROR_SECONDS = 30
 """MLflow hears of a run so much later: scores come first."""
 MOST_VERSIONS = 50
@@ -194,6 +196,18 @@ async def rollback(tx: Tx, actor: Actor, name: str, reason: str) -> dict[str, An
     return await champion.rollback(tx, name, by=str(actor.id or actor.name), reason=reason)
 
 
+async def name_version(
+    tx: Tx, actor: Actor, name: str, alias: str, version: int | None, reason: str = ""
+) -> None:
+    """Lets a version score silently, or (None) ends that. Raises `Unknown` and `NotPublishable` of the registry."""
+    said = {"model": name, "alias": alias, "version": version}
+    await record(tx, actor, "model.alias_set", "model", id_of(name), version=version, data=said)
+    if version is None:
+        await silent.unname(tx, name, alias)
+    else:
+        await silent.name(tx, name, alias, version, by=str(actor.id or actor.name), reason=reason)
+
+
 async def _follow(tx: Tx, name: str) -> None:
     """What a new champion asks for: new scores or a new forecast at once, MLflow's mirror a little later."""
     await enqueue(tx, "score.all" if name in SCORED else "forecast.refresh", key="all")
@@ -234,6 +248,10 @@ async def _seat(database: Database, actor: Actor, result: dict[str, Any]) -> boo
     async with database.begin() as tx:
         serving = await champion.champion(tx, name)
         if serving and serving["pinned"]:
+            if name in WATCHED:  # it is watched beside the pinned one
+                await silent.name(
+                    tx, name, "shadow", result["version"], by="training", reason="another version is pinned"
+                )
             return False
         chosen = Promotion(
             version=result["version"], reason="the best rolling loss among versions that passed all gates"

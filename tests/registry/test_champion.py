@@ -45,6 +45,8 @@ async def test_a_version_that_fails_a_gate_does_not_serve(database):
     served = await champion.promote(database, "amount", version, by="me", override="the board asked for it")
     assert served["version"] == version
     assert (await champion.champion(database, "amount"))["reason"] == "the board asked for it"
+    card = (await champion.version_row(database, "amount", version))["card"]
+    assert [(one["by"], one["override"]) for one in card["promotions"]] == [("me", "the board asked for it")]
 
 
 async def test_promotion_and_rollback(database):
