@@ -27,6 +27,7 @@ COMMANDS: dict[str, str] = {
     "import": "imports",
     "demo": "imports",
     "undo": "imports",
+    "export": "exports",
     "notebook": "notebook",
     "train": "models",
     "models": "models",

@@ -244,6 +244,33 @@ class Database:
         self.pool.give(connection)
         return found
 
+    async def stream(self, sql: str, *args: Any, size: int = 1_000) -> AsyncIterator[Any]:
+        """Rows of any number, read through a cursor of the server `size` at a time: memory does not grow with them."""
+        connection = await self.pool.take()
+        error: BaseException | None = None
+        try:
+            async with connection.transaction(readonly=True):
+                async for row in connection.cursor(sql, *args, prefetch=size):
+                    yield row
+        except BaseException as caught:
+            error = caught
+            raise
+        finally:
+            self.pool.give(connection, error)
+
+    async def copy_csv(self, sql: str, *args: Any, sink: Callable[[bytes], Awaitable[None]]) -> int:
+        """The rows of a query as CSV with a header, made by the server, in pieces; returns how many there were."""
+        connection = await self.pool.take()
+        error: BaseException | None = None
+        try:
+            status = await connection.copy_from_query(sql, *args, output=sink, format="csv", header=True)
+        except BaseException as caught:
+            error = caught
+            raise
+        finally:
+            self.pool.give(connection, error)
+        return int(status.split()[-1])
+
     @asynccontextmanager
     async def begin(self, change_id: UUID | None = None) -> AsyncIterator[Tx]:
         """The transaction: commits once when the block ends well, rolls back on any error."""

@@ -13,7 +13,7 @@ from service import (
     watching,
     webhooks,
 )
-from service.domains import bulk, duplicates, league, models, quotes
+from service.domains import bulk, duplicates, exports, league, models, quotes
 from service.importing import runs
 from service.settings import Settings
 from service.worker import Handler
@@ -38,5 +38,6 @@ def handlers(settings: Settings) -> dict[str, Handler]:
         **webhooks.handlers(settings),
         **duplicates.handlers,
         **runs.handlers(settings),
+        **exports.handlers(settings),
         **bulk.handlers,
     }

@@ -170,18 +170,18 @@ class Completion:
         if source == into or product["list_price"] is None:
             return {"unit_price": product["list_price"]}
         day = deal["close_date"] or deal["created_at"].date()
-        worth, factor = self._at_home(product["list_price"], source, day), self._rate(into, day)
+        worth, factor = self._at_home(product["list_price"], source, day), self.rate(into, day)
         return {"unit_price": None if worth is None or not factor else money.kept(worth / factor)}
 
     def _at_home(self, amount: Decimal | None, currency: str, day: date) -> Decimal | None:
-        factor = self._rate(currency, day)
+        factor = self.rate(currency, day)
         return (
             None
             if amount is None or factor is None or not amount.is_finite()
             else money.kept(amount * factor)
         )
 
-    def _rate(self, currency: str, day: date) -> Decimal | None:
+    def rate(self, currency: str, day: date) -> Decimal | None:
         """The newest rate up to `day`, else the first one after it."""
         if currency == self.company.home_currency:
             return Decimal(1)

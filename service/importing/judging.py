@@ -77,6 +77,8 @@ class Judge:
             return None
         good = Good(found or new_id(), record, found is not None)
         if not good.is_here:
+            if record.initial:
+                record.versions[0].values = record.initial | record.versions[0].values
             self.known.accept(record, good.id)  # it may point at itself, which the rules judge
         if self._is_right(good):
             self.known.accept(record, good.id)

@@ -81,7 +81,12 @@ class Known:
         """References as ids; what is none stays as it is."""
         if isinstance(value, Ref):
             return self.find(value)
-        return [self.resolve(part) for part in value] if isinstance(value, list) else value
+        if isinstance(value, list):
+            return [
+                {name: self.resolve(inner) for name, inner in part.items()} if isinstance(part, dict) else self.resolve(part)
+                for part in value
+            ]  # fmt: skip
+        return value
 
     async def recall(self, tables: Iterable[str]) -> None:
         """Reads, once a table, the ids of the records of this source that are here already."""

@@ -1,7 +1,8 @@
 """What passes between those who read files and those who judge and store: records, their versions, and faults."""
 
 from collections.abc import Callable, Iterable, Iterator
-from datetime import datetime
+from datetime import date, datetime
+from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
@@ -48,6 +49,7 @@ class Record(msgspec.Struct):
     """One business record as a file knows it. `line` counts from 1, the header included.
 
     `continues`: says more about a record that stood before it, such as a team's manager, who is a member of the team.
+    `initial`: what a new record begins with, and one that is here already keeps its own of, such as a person's role.
     """
 
     table: str
@@ -56,7 +58,8 @@ class Record(msgspec.Struct):
     file: str = ""
     line: int = 0
     continues: bool = False
-    kept: Kept | None = None
+    initial: Values = {}
+    kept: list[Kept] = []
 
 
 class Fault(msgspec.Struct):
@@ -68,6 +71,20 @@ class Fault(msgspec.Struct):
     value: str
     detail: str
     is_note: bool = False
+
+
+class Context(msgspec.Struct, frozen=True):
+    """What a mapping may know of the company: the instant of the import, its zone, its currency and rates."""
+
+    now: datetime
+    zone: str = "UTC"
+    home: str = "USD"
+    rate: Callable[[str, date], Decimal | None] = lambda currency, day: Decimal(1)
+
+    def at_home(self, amount: Decimal | None, currency: str | None, day: date) -> Decimal | None:
+        """An amount in the company's currency, as it is stored."""
+        factor = self.rate(currency or self.home, day)
+        return None if amount is None or factor is None else (amount * factor).quantize(Decimal("0.0001"))
 
 
 Item = Record | Fault
@@ -120,5 +137,6 @@ def refs_of(version: Version) -> Iterator[tuple[str, Ref]]:
             yield column, value
         elif isinstance(value, list):
             for part in value:
-                if isinstance(part, Ref):
-                    yield column, part
+                for inner in part.values() if isinstance(part, dict) else (part,):
+                    if isinstance(inner, Ref):
+                        yield column, inner

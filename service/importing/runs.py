@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import msgspec
 import obstore
 
-from service import calendar, jobs, objects
+from service import jobs, objects
 from service.access import SYSTEM
 from service.auth import actor_of_user
 from service.db import Database, Tx
@@ -19,22 +20,36 @@ from service.errors import Conflict, Invalid, Problem
 from service.ids import new_id
 from service.importer import Importer, Progress, Stopped
 from service.importing import plain, sheets
-from service.importing.records import Fault, Item, Report
+from service.importing.completing import Completion
+from service.importing.known import Known
+from service.importing.records import Context, Fault, Item, Report
 from service.importing.sheets import Sheet
 from service.importing.targets import custom_targets, targets
-from service.integrations import demo, maven
+from service.integrations import demo, maven, salesforce
 from service.jobs import Job
 from service.resources import RESOURCES
 from service.settings import Settings
 from service.worker import Handler
 
-Mapping = Callable[[Path, datetime, str], Iterator[Item]]
 
-MAPPINGS: dict[str, tuple[str, Mapping]] = {
-    "maven": (maven.SOURCE, maven.read),
-    "demo": (demo.SOURCE, demo.read),
+class Mapping(msgspec.Struct, frozen=True, kw_only=True):
+    """What reads the files of one kind. `source`: whose ids are the keys of upserts. `completes`: the product's rules
+    derive the rest. `headers`: the files and their columns, where an export gives them back."""
+
+    source: str
+    read: Callable[[Path, Context], Iterator[Item]]
+    completes: bool = False
+    headers: Callable[[Path, Context], list[tuple[str, list[str]]]] | None = None
+
+
+MAPPINGS: dict[str, Mapping] = {
+    "maven": Mapping(
+        source=maven.SOURCE, read=lambda folder, about: maven.read(folder, about.now, about.zone)
+    ),
+    "demo": Mapping(source=demo.SOURCE, read=lambda folder, about: demo.read(folder, about.now, about.zone)),
+    "salesforce": Mapping(source=salesforce.SOURCE, read=salesforce.read, headers=salesforce.headers),
 }
-"""`--as` → the source whose ids are the keys of upserts, and what reads the files."""
+"""By what `--as` calls it."""
 
 _OPEN = (
     "INSERT INTO jobs (id, type, status, payload, change_id, attempts, started_at, lease_until)"
@@ -121,23 +136,51 @@ async def run(
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Imports a folder and says what happened; the job stays for all to see. Raises `Invalid` for files that are none."""
-    if kind not in MAPPINGS:
-        raise Invalid(f"There is no mapping {kind!r}; there are {', '.join(sorted(MAPPINGS))}.")
-    source, read = MAPPINGS[kind]
+    mapping = mapping_of(kind)
     now = datetime.now(UTC)
-    zone = (await calendar.company(database)).time_zone
+    about = await context(database, now)
     job_id, change_id = new_id(), new_id()
     await database.execute(_OPEN, job_id, {"path": folder.name, "as": kind, "dry_run": dry_run}, change_id)
     importer = Importer(
-        database, SYSTEM, source, RESOURCES, now=now, change_id=change_id, progress=progress,
-        checkpoint=Standing(job_id, 1, now),
+        database, SYSTEM, mapping.source, RESOURCES, now=now, change_id=change_id, progress=progress,
+        checkpoint=Standing(job_id, 1, now), completes=mapping.completes,
     )  # fmt: skip
     try:
-        report = await importer.run(lambda: read(folder, now, zone), dry_run=dry_run, strict=strict)
+        report = await importer.run(lambda: mapping.read(folder, about), dry_run=dry_run, strict=strict)
+        if mapping.headers and report.change_id and not dry_run:
+            await keep_headers(database, mapping.source, mapping.headers(folder, about))
     except BaseException as error:
         await _fail(database, job_id, change_id, error)
         raise
     return await close(database, job_id, report)
+
+
+def mapping_of(kind: str) -> Mapping:
+    """Raises `Invalid` that names those that there are."""
+    if kind not in MAPPINGS:
+        raise Invalid(
+            f"There is no mapping {kind!r}; there are {', '.join(sorted(MAPPINGS))}, and your own MAPPING.toml."
+        )
+    return MAPPINGS[kind]
+
+
+async def context(database: Database, now: datetime) -> Context:
+    """What the mappings may know of the company."""
+    completion = Completion(database, SYSTEM, now, RESOURCES)
+    await completion.load("lines", [], Known(database, ""))
+    company = completion.company
+    return Context(now, company.time_zone, company.home_currency, completion.rate)
+
+
+async def keep_headers(database: Database, source: str, files: list[tuple[str, list[str]]]) -> None:
+    for file, columns in files:
+        await database.execute(
+            "INSERT INTO import_files (source, file, columns) VALUES ($1, $2, $3)"
+            " ON CONFLICT (source, file) DO UPDATE SET columns = excluded.columns",
+            source,
+            file,
+            columns,
+        )
 
 
 async def _fail(database: Database, job_id: UUID, change_id: UUID, error: BaseException) -> None:

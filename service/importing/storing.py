@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+import msgspec
 import sqlalchemy as sa
 
 from service.access import Actor
@@ -83,7 +84,7 @@ class Store:
         return {
             name: value
             for name, value in state.items()
-            if value is not None and value != self.now and row[name] != value
+            if value is not None and value != self.now and row[name] != _stored(value)
         }
 
     async def change(self, tx: Tx, table: str, changes: Sequence[tuple[UUID, Values]]) -> None:
@@ -115,8 +116,7 @@ class Store:
         kept: list[tuple[Kept, str, UUID, int | None]] = []
         for good in goods:
             record = good.record
-            if record.kept:
-                kept.append((record.kept, record.table, good.id, None))
+            kept += [(row, record.table, good.id, None) for row in record.kept]
             kept += [
                 (version.kept, record.table, good.id, number)
                 for number, version in enumerate(record.versions, 1)
@@ -137,6 +137,13 @@ SELECT $1, f, e, r, i, v, l, c::jsonb
 FROM unnest($2::text[], $3::text[], $4::text[], $5::uuid[], $6::int[], $7::int[], $8::text[]) AS x(f, e, r, i, v, l, c)
 ON CONFLICT (source, file, external_id) DO UPDATE SET resource = excluded.resource, record_id = excluded.record_id,
     version = excluded.version, line = excluded.line, cells = excluded.cells"""
+
+
+def _stored(value: Any) -> Any:
+    """Objects and lists of objects as jsonb gives them back."""
+    if isinstance(value, dict) or (isinstance(value, list) and value and isinstance(value[0], dict)):
+        return msgspec.json.decode(to_json(value))
+    return value
 
 
 def _json(cells: dict[str, Any]) -> str:
