@@ -14,8 +14,8 @@ from pathlib import Path
 from playwright.sync_api import Browser, Error, Page, sync_playwright
 
 VIEWS = (("light", 1280, 800), ("dark", 1280, 800), ("light", 360, 740), ("dark", 360, 740))
-PAGES = ("sign-in", "board", "deal", "forecast")
-TALL = frozenset({"deal", "forecast"})
+PAGES = ("sign-in", "board", "deal", "forecast", "day", "inbox")
+TALL = frozenset({"deal", "forecast", "day", "inbox"})
 """Pages that are shown to their end."""
 EMAIL, PASSWORD = "manager@demo.example", "demo-manager"
 QUIET = [

@@ -13,10 +13,10 @@ from litestar.response import Redirect
 from service import difference
 from service.access import may, require
 from service.crud import insert
-from service.domains import activities, recommendations
+from service.domains import activities, documents, recommendations
 from service.resembling import similar_deals
 from service.settings import Settings
-from service.web import board_page, charts, deal_reads, deal_words
+from service.web import board_page, charts, deal_reads, deal_words, room_reads
 from service.web.frame import Visit, local
 from service.web.render import page
 
@@ -116,17 +116,19 @@ async def deal_page(
     visit: NamedDependency[Visit], settings: NamedDependency[Settings], deal_id: FromPath[UUID]
 ) -> Response[Any]:
     """One deal: its chance and why, what to do next, what happened."""
-    return await _page(visit, settings, deal_id)
+    return await deal_view(visit, settings, deal_id)
 
 
-async def _page(
-    visit: Visit, settings: Settings, deal_id: UUID, trouble: str = "", status: int = 200
+async def deal_view(
+    visit: Visit, settings: Settings, deal_id: UUID, trouble: str = "", status: int = 200, link: str = ""
 ) -> Response[Any]:
+    """The whole page; `trouble` says what was wrong with a form, `link` is a guest's address that is shown once."""
     deal = await deal_reads.deal(visit, deal_id)
     values = await _view(visit, settings, deal)
     visit.frame.path = f"/deals/{deal_id}"
     return page(
         "deal.html", visit.titled(deal["name"], "board"), visit.say, status=status, **values, trouble=trouble,
+        link=link, document_types=get_args(documents.Type), **await room_reads.room(visit, deal),
         similar=await similar_deals(visit.database, visit.actor, deal_id, SIMILAR), no_similar=NO_SIMILAR,
         may_log=may(visit.actor, "activities", "create"), may_act=may(visit.actor, "recommendations", "done"),
         may_move=may(visit.actor, "opportunities", "stage"), activity_types=LOGGED_TYPES, sources=SOURCES,
@@ -148,7 +150,7 @@ async def log_activity(
         "opportunity_id": deal_id, "account_id": deal["account_id"],
     }  # fmt: skip
     if draft["type"] not in LOGGED_TYPES or draft["direction"] not in get_args(activities.Direction):
-        return await _page(visit, settings, deal_id, "Say what happened, and who began it.", 422)
+        return await deal_view(visit, settings, deal_id, "Say what happened, and who began it.", 422)
     async with visit.database.begin() as tx:
         await insert(tx, activities.resource, visit.actor, draft)
     return Redirect(f"/deals/{deal_id}", status_code=303)

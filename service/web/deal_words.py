@@ -156,7 +156,7 @@ def _activity(row: Row, say: Words) -> Row:
 
 
 def _note(row: Row) -> Row:
-    label = "Win/loss note" if row["kind"] == "win_loss" else "Note"
+    label = {"win_loss": "Win/loss note", "inspection": "Inspection"}.get(row["kind"], "Note")
     first = " ".join(row["body"].split())
     text = first if len(first) <= 160 else first[:159].rstrip() + "…"
     return {

@@ -21,7 +21,15 @@ from service.db import Database
 from service.domains import sessions
 from service.errors import NotFound, Problem, TooManyRequests, Unauthorized
 from service.settings import Settings
-from service.web import board_page, deal_page, forecast_page, guest_page
+from service.web import (
+    board_page,
+    day_page,
+    deal_page,
+    forecast_page,
+    guest_page,
+    inbox_page,
+    room_forms,
+)
 from service.web.frame import THEME_COOKIE, THEMES, Elsewhere, local, plain_frame, provide_visit
 from service.web.render import STATIC, page
 
@@ -277,7 +285,8 @@ web = Router(
     path="/",
     route_handlers=[
         home, sign_in_form, sign_in, sign_in_link, use_link, sign_out, theme, asset,
-        *board_page.routes, *deal_page.routes, *forecast_page.routes,
+        *board_page.routes, *deal_page.routes, *forecast_page.routes, *day_page.routes,
+        *inbox_page.routes, *room_forms.routes,
     ],
     dependencies={"visit": Provide(provide_visit)},
     exception_handlers={

@@ -47,6 +47,8 @@ class Frame(msgspec.Struct, kw_only=True):
     csrf: str = ""
     theme: str = ""
     path: str = "/"
+    unread: int = 0
+    """Notifications that the reader has not read."""
     as_of: Any = None
     """The instant at which a dormant home's data ends; None where the clock runs."""
 

@@ -156,6 +156,10 @@ class Words:
         local = moment.astimezone(self.zone)
         return f"{self.day(local, year=True)}, {local:%H:%M} {local.tzname()}"
 
+    def hour(self, moment: datetime) -> str:
+        """`14:30`, by the reader's clock."""
+        return f"{moment.astimezone(self.zone):%H:%M}"
+
     def ago(self, moment: datetime | None) -> str:
         """`3 h ago`, `in 2 days`, or the date when it is further than two weeks."""
         if moment is None:

@@ -57,6 +57,9 @@ function startSelects(): void {
   });
 }
 
+/** Where `g` and a letter lead. */
+const PLACES: Record<string, string> = { b: "/board", d: "/day", f: "/forecast", i: "/inbox" };
+
 function startKeys(): void {
   const help = document.querySelector<HTMLDialogElement>("#help");
   for (const button of all<HTMLButtonElement>("[data-help]")) {
@@ -75,8 +78,7 @@ function startKeys(): void {
     } else if (event.key === "/") location.assign("/board?focus=search");
     else if (event.key === "?") help?.showModal();
     else if (event.key === "g") afterG = event.timeStamp;
-    else if (event.timeStamp - afterG < 1200 && event.key === "b") location.assign("/board");
-    else if (event.timeStamp - afterG < 1200 && event.key === "f") location.assign("/forecast");
+    else if (event.timeStamp - afterG < 1200 && PLACES[event.key]) location.assign(PLACES[event.key]!);
   });
   if (new URLSearchParams(location.search).get("focus") === "search") {
     document.querySelector<HTMLInputElement>("[data-search]")?.focus();
