@@ -187,7 +187,7 @@ def test_the_theme_is_switched_and_kept(page: Page) -> None:
     assert page.evaluate("getComputedStyle(document.body).colorScheme") == "dark"
 
 
-@pytest.mark.parametrize("path", ["/board", "/forecast", "/deals/{deal}"])
+@pytest.mark.parametrize("path", ["/board", "/forecast", "/deals/{deal}", "/day", "/inbox"])
 def test_the_phone_layout_fits_and_targets_are_large_enough(page: Page, product: Product, path: str) -> None:
     page.set_viewport_size({"width": 360, "height": 740})
     page.goto(path.format(deal=product.ids["Deal 08"]))
