@@ -45,12 +45,12 @@ def contact_of(lead: Row) -> dict[str, Any]:
     return own | {key: lead[key] for key in CONTACT}
 
 
-def deal_of(lead: Row, asked: Row, account: Row, contact: Row) -> dict[str, Any]:
+def deal_of(lead: Row, account: Row, contact: Row) -> dict[str, Any]:
     """A new deal of the lead's owner."""
     known = {"name": account["name"], "account_id": account["id"], "primary_contact_id": contact["id"]}
     own = {"owner_id": lead["owner_id"]} if lead["owner_id"] else {}
     told = {key: lead[key] for key in ("lead_source", "campaign_id")}
-    return known | own | told | dict(asked)
+    return known | own | told
 
 
 def filled(record: Row, told: Mapping[str, Any]) -> dict[str, Any]:

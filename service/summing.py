@@ -13,6 +13,8 @@ from service.calendar import Company
 from service.db import Database, Params
 
 GROUPS = ("rep", "team", "type", "direction", "outcome", "source", "period", "stage")
+COLUMNS = {"rep": "owner_id", "team": "owner_id", "period": "occurred_at", "stage": "opportunity_id"}
+"""What a group is made of, where it is not the column of its own name."""
 INTERVALS = ("day", "week", "month", "quarter")
 TYPES = ("email", "call", "meeting", "demo", "task", "note")
 STATUSES = ("completed", "planned", "canceled", "no_show")

@@ -1,5 +1,6 @@
 """What the activities add up to: `GET /activities/summary`, by rep, team, type, period, stage."""
 
+from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -8,7 +9,7 @@ from litestar import Request, Response, get
 from litestar.di import NamedDependency
 
 from service import calendar, query, summing
-from service.access import Actor, require
+from service.access import Actor, hidden, require
 from service.calendar import Company
 from service.db import Database
 from service.domains.activities import resource as activities
@@ -81,6 +82,13 @@ def _day(name: str, text: str, company: Company) -> datetime:
         return query.instant(text) if "T" in text else company.midnight(date.fromisoformat(text))
     except ValueError:
         raise BadRequest(f"{name}: {text[:40]!r} is neither a date nor an instant.") from None
+
+
+def refuse_hidden(groups: Sequence[str], unseen: frozenset[str]) -> None:
+    """A group by a field that one may not see does not exist. Raises `BadRequest`."""
+    for group in groups:
+        if summing.COLUMNS.get(group, group) in unseen:
+            raise query.unknown(group)
 
 
 def span(own: dict[str, str], period: calendar.Period | None, company: Company, now: datetime) -> Wish:
@@ -175,6 +183,7 @@ async def summary(
     own, company = split(asked), await calendar.company(database)
     period = await calendar.period(database, own["period"], now) if own["period"] else None
     wish = span(own, period, company, now)
+    refuse_hidden(wish.groups, hidden(actor, "activities"))
     builder = Builder(activities.source, actor, asked)
     counted = await summing.counts(database, actor, builder.where({}), builder.params, wish, company)
     most = summing.MOST_PLACED if "stage" in wish.groups else summing.MOST_READ

@@ -11,7 +11,7 @@ from litestar.params import FromPath
 from msgspec import UNSET
 
 from service import alike, converting
-from service.access import Actor, may, require, visible
+from service.access import Actor, hidden, may, read_only, require, visible
 from service.crud import Resource, Row, document, insert, locked, plain, update
 from service.db import Params, Tx, to_json
 from service.domains.accounts import Account
@@ -100,10 +100,16 @@ async def _named(
 
 async def _joined(tx: Tx, of: Resource, actor: Actor, record: Row | None, mine: bool, told: Row) -> Row:
     """A new record of what the lead told, or the one there is, which learns what it did not know."""
+    told = {name: value for name, value in told.items() if name not in _kept_from(actor, of)}
     if record is None:
         require(actor, of.key, "create")
         return await insert(tx, of, actor, told)
     return await update(tx, of, actor, record, converting.filled(record, told)) if mine else record
+
+
+def _kept_from(actor: Actor, of: Resource) -> frozenset[str]:
+    """What this actor may not write there, and so does not write by way of a lead either."""
+    return hidden(actor, of.key) | read_only(actor, of.key)
 
 
 async def _joined_deal(tx: Tx, actor: Actor, deal: Row, mine: bool, account: Row, contact: Row) -> Row:
@@ -134,7 +140,10 @@ async def convert_lead(tx: Tx, actor: Actor, lead: Row, asked: Conversion, now: 
     elif asked.create_opportunity:
         require(actor, "opportunities", "create")
         wish = {} if asked.opportunity in (None, UNSET) else plain(asked.opportunity)
-        deal = await insert(tx, opportunities, actor, converting.deal_of(lead, wish, account, contact) | cf)
+        told = converting.deal_of(lead, account, contact) | cf
+        kept_from = _kept_from(actor, opportunities)
+        told = {name: value for name, value in told.items() if name not in kept_from}
+        deal = await insert(tx, opportunities, actor, told | wish)
     changes = {
         "status": "converted",
         "converted_at": now,

@@ -239,7 +239,11 @@ async def _sheet(run: Database | Tx, actor: Actor, record_id: UUID) -> str:
     params = Params()
     places = [
         params.add(value)
-        for value in (deal["account_id"], quote["contact_id"] or deal["primary_contact_id"], deal["owner_id"])
+        for value in (
+            deal.get("account_id"),
+            quote["contact_id"] or deal.get("primary_contact_id"),
+            deal.get("owner_id"),
+        )
     ]
     account, contact = (visible(actor, name, name[0], params) for name in ("accounts", "contacts"))
     to = await run.fetchrow(

@@ -11,7 +11,7 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath
 
 from service import query
-from service.access import SYSTEM, Actor, require, visible
+from service.access import SYSTEM, Actor, hidden, may, require, visible
 from service.crud import Resource, document
 from service.db import Database, Params
 from service.domains import accounts, contacts, leads, opportunities
@@ -41,10 +41,27 @@ class Moments(msgspec.Struct, kw_only=True):
 
 # Rules ---------------------------------------------------------------------------------------------
 
-_ACTIVITY = (
-    "t.type, t.subject, left(t.body, 1000) AS body, t.direction, t.status, t.outcome, t.duration_seconds, t.due_at,"
-    " t.owner_id, t.account_id, t.opportunity_id, t.lead_id, t.contact_id, t.participants, t.thread_id, t.source"
-)
+_ACTIVITY = [
+    "type",
+    "subject",
+    "body",
+    "direction",
+    "status",
+    "outcome",
+    "duration_seconds",
+    "due_at",
+    "owner_id",
+    "account_id",
+    "opportunity_id",
+    "lead_id",
+    "contact_id",
+    "participants",
+    "thread_id",
+    "source",
+]
+_NOTE = ["body", "kind", "created_by_id"]
+MOST_TEXT = 1_000
+"""Characters of a text that a timeline shows; the record has the rest."""
 _TOLD = (
     "created",
     "deleted",
@@ -57,6 +74,15 @@ _TOLD = (
 )
 _CONVERTED = "ARRAY(SELECT l.id FROM leads l WHERE l.converted_{column} = $1 /* access:leads */)"
 """The leads that became this record, which the actor sees: what was done with them belongs to it."""
+
+
+def _shown(actor: Actor, table: str, names: list[str]) -> str:
+    """The fields that a moment shows, without those that do not exist for this actor."""
+    return ", ".join(
+        f"left(t.body, {MOST_TEXT}) AS body" if name == "body" else f"t.{name}"
+        for name in names
+        if name not in hidden(actor, table)
+    )
 
 
 def _branch(kind: str, select: str, source: str, at: str, where: str, limit: int, after: str) -> str:
@@ -103,15 +129,26 @@ def statement(
     parts = []
     if "activity" in kinds:
         for source, where in _places(name, actor, params):
-            parts.append(_branch("activity", _ACTIVITY, source, "occurred_at", where, limit, after))
+            parts.append(
+                _branch(
+                    "activity",
+                    _shown(actor, "activities", _ACTIVITY),
+                    source,
+                    "occurred_at",
+                    where,
+                    limit,
+                    after,
+                )
+            )
     if "note" in kinds:
         where = f"t.{name}_id = $1 AND t.deleted_at IS NULL AND {visible(actor, 'notes', 't', params)}"
-        shown = "t.body, t.kind, t.created_by_id"
-        parts.append(_branch("note", shown, "notes", "created_at", where, limit, after))
+        parts.append(
+            _branch("note", _shown(actor, "notes", _NOTE), "notes", "created_at", where, limit, after)
+        )
     if "event" in kinds:
         kinds_of = params.add([f"{name}.{word}" for word in _TOLD])
         where = f"t.entity_type = '{name}' AND t.entity_id = $1 AND t.kind = ANY({kinds_of}::text[])"
-        shown = "t.kind, t.actor_id, t.door, t.change_id, t.data"
+        shown = "t.kind, t.actor_id, t.door, t.change_id, t.data - 'note' AS data"
         parts.append(_branch("event", shown, "ledger.events", "occurred_at", where, limit, after))
     union = " UNION ALL ".join(parts)
     return f"SELECT * FROM ({union}) x ORDER BY x.at DESC, x.id DESC LIMIT {limit + 1}", params
@@ -154,8 +191,10 @@ def timeline(resource: Resource) -> HTTPRouteHandler:
     ) -> Response[bytes]:
         """Activities, notes and events of a record, newest first."""
         require(actor, resource.key, "read")
+        require(actor, "activities", "read")
         wish = query.parse(request.scope["query_string"])
         kinds, cursor = asked(wish)
+        kinds = [kind for kind in kinds if kind != "note" or may(actor, "notes", "read")]
         await document(database, resource, actor, record_id)
         sql, params = statement(resource, actor, record_id, kinds, wish.limit, cursor)
         rows = await database.fetch(sql, *params)
