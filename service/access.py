@@ -80,6 +80,7 @@ INSIGHT = [
     "quotas",
     "me",
     "access",
+    "changes",
 ]
 
 ROLES = ("rep", "manager", "ops", "data_scientist", "admin", "integration")

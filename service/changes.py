@@ -176,12 +176,18 @@ async def refusal(run: Run, actor: Actor, tables: list[sa.Table], change_id: UUI
     return await staff.refusal(run, actor, change_id) if "users" in {t.name for t in tables} else None
 
 
+async def _nothing_to_undo(tx: Tx, change_id: UUID) -> Exception:
+    if await tx.fetchval("SELECT 1 FROM ledger.events WHERE change_id = $1 LIMIT 1", change_id):
+        return Conflict("It changed no record that has a history.")
+    return NotFound("There is no such change set.")
+
+
 async def undo(database: Database, actor: Actor, change_id: UUID) -> Row:
     """Undoes a whole change set; the undo is a change set too (`change_id` in the answer) and can be undone."""
     async with database.begin() as tx:
         tables = await touched_tables(tx, change_id)
         if not tables:
-            raise NotFound("There is no such change set.")
+            raise await _nothing_to_undo(tx, change_id)
         for table in tables:
             await tx.execute(_lock_sql(table), change_id)
         if refused := await refusal(tx, actor, tables, change_id):

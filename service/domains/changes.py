@@ -88,8 +88,8 @@ MOST_EVENTS = 1_000
 
 
 def _theirs(actor: Actor, alias: str, params: Params) -> str:
-    """Whose change sets one sees: one's own and those of one's people; of everybody with the permission."""
-    if may(actor, "changes", "read"):
+    """Whose change sets one sees: one's own and those of one's people; everybody's for who may undo everybody's."""
+    if may(actor, "changes", "undo"):
         return "TRUE"
     return f"{alias}.actor_id = ANY({params.add(list({actor.id, *(actor.owners or ())}))}::uuid[])"
 
@@ -205,7 +205,8 @@ async def many(
     cursor: FromQuery[str | None] = None,
     actor_id: FromQuery[UUID | None] = None,
 ) -> Response[bytes]:
-    """Change sets, newest first: your own and your people's, or everybody's with the permission."""
+    """Change sets, newest first: your own and your people's, or everybody's for who may undo everybody's."""
+    require(actor, "changes", "read")
     require_scope(actor, "changes", "read")
     size, params = max(1, min(200, limit)), Params()
     conditions = [_theirs(actor, "e", params)]
@@ -232,6 +233,7 @@ async def one(
     database: NamedDependency[Database], actor: NamedDependency[Actor], change_id: FromPath[UUID]
 ) -> Response[bytes]:
     """What a change set did, by whom, and whether it can be undone."""
+    require(actor, "changes", "read")
     require_scope(actor, "changes", "read")
     await require_seen(database, actor, change_id)
     rows = await _sets(database, "e.change_id = $1", Params([change_id]), 1)

@@ -12,7 +12,7 @@ from uuid import UUID
 import msgspec
 import obstore
 
-from service import jobs, objects
+from service import alike, jobs, objects
 from service.access import SYSTEM
 from service.auth import actor_of_user
 from service.db import Database, Tx
@@ -217,12 +217,15 @@ def notes(report: Report) -> list[dict[str, Any]]:
 
 
 async def follow_up(database: Database) -> None:
-    """What an import asks for: without a champion models are learned first; then all is scored, indexed and forecast."""
+    """What an import asks for: without a champion models are learned first; then all is scored, indexed and forecast,
+    and duplicates are looked for."""
     if await database.fetchval("SELECT 1 FROM registry.champions LIMIT 1") is None:
         await jobs.enqueue(database, "models.learn", key="all")
     else:
         await jobs.enqueue(database, "score.all", key="all")
     await jobs.enqueue(database, "search.rebuild", key="all")
+    for entity in alike.KINDS:
+        await jobs.enqueue(database, "duplicates.scan", {"entity": entity}, key=entity)
 
 
 # --- a file that came through the door ------------------------------------------------------------------------------
