@@ -138,6 +138,10 @@ def _operation(route: HTTPRoute, method: str, handler: Any, known: dict[Any, Any
         }
     if opt.get("public"):
         operation["security"] = []
+    if "304" in operation["responses"]:
+        operation["responses"]["304"] = {
+            "description": "Not changed since the version that `If-None-Match` names"
+        }
     if opt.get("file"):
         content = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
         operation["responses"]["200"] = {"description": "The file", "content": content}

@@ -1,5 +1,6 @@
 """Documents: files of a deal or an account, with every version that was uploaded."""
 
+import asyncio
 import hashlib
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -166,7 +167,7 @@ async def form_of(request: Request[Any, Any, Any]) -> tuple[dict[str, Any], Uplo
             raise Invalid.at(f"/{name[:64]}", "must not be a file")
         if "\0" in value:
             raise Invalid.at(f"/{name[:64]}", "must not hold the character NUL")
-    return members, judge(file.file, file.filename) if file else None
+    return members, await asyncio.to_thread(judge, file.file, file.filename) if file else None
 
 
 def _is_form(request: Request[Any, Any, Any]) -> bool:

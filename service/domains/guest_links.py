@@ -153,7 +153,8 @@ resource = Resource(
     references={"opportunity_id": "opportunities", "contact_id": "contacts"},
     text=("name", "email"),
     extra={
-        "status": "CASE WHEN t.revoked_at IS NOT NULL THEN 'revoked' WHEN t.expires_at <= now() THEN 'expired'"
+        "status": "CASE WHEN t.revoked_at IS NOT NULL OR NOT EXISTS"
+        " (SELECT 1 FROM guest_link_secrets s WHERE s.guest_link_id = t.id) THEN 'revoked' WHEN t.expires_at <= now() THEN 'expired'"
         f" WHEN {_USES} >= t.max_uses THEN 'used_up' ELSE 'active' END",
         "use_count": _USES,
         "view_count": "SELECT count(*) FROM room_views v WHERE v.guest_link_id = t.id",
@@ -198,12 +199,13 @@ async def create(request: Web, settings: NamedDependency[Settings]) -> Response[
 
 
 async def revoked(tx: Tx, actor: Actor, record_id: UUID, expected: int | None) -> None:
-    """Ends a link now. Raises `Conflict` when it is revoked already."""
+    """Ends a link now, and for good: its secret goes, so no undo brings it back. Raises `Conflict` the second time."""
     old = await locked(tx, resource, actor, record_id)
     check_version(expected, old["version"])
     if old["revoked_at"] is not None:
         raise Conflict("The link is revoked already.")
     await update(tx, resource, actor, old, {"revoked_at": datetime.now(UTC)}, kind="guest_link.revoked")
+    await tx.execute("DELETE FROM guest_link_secrets WHERE guest_link_id = $1", record_id)
 
 
 @post(

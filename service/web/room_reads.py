@@ -70,7 +70,8 @@ async def links(visit: Visit, deal_id: UUID) -> list[Row]:
     """The guest links with their state and use."""
     return await _rows(
         visit, "guest_links",
-        "SELECT t.id, t.name, t.expires_at, t.max_uses, t.revoked_at, t.expires_at <= now() AS is_expired,"
+        "SELECT t.id, t.name, t.expires_at, t.max_uses,"
+        " NOT EXISTS (SELECT 1 FROM guest_link_secrets s WHERE s.guest_link_id = t.id) AS is_revoked, t.expires_at <= now() AS is_expired,"
         " (SELECT count(*) FROM room_visits v WHERE v.guest_link_id = t.id) AS uses,"
         " (SELECT max(v.occurred_at) FROM room_views v WHERE v.guest_link_id = t.id) AS last_viewed_at"
         " FROM guest_links t WHERE {where} ORDER BY t.created_at DESC, t.id",

@@ -254,3 +254,57 @@ async def test_inspection_notes_are_a_managers(
         assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (422, pointer)
     listed = (await client.get("/notes?kind=inspection", headers=people.rep.headers)).json()["items"]
     assert [note["id"] for note in listed] == [shown["id"]]
+
+
+async def test_who_may_only_read_a_deal_reads_its_room_and_comments(
+    client: httpx.AsyncClient, people: People, world: World
+) -> None:
+    """A share to read opens the room; what changes the deal's affairs, or opens it to others, needs more."""
+    body = {
+        "resource": "opportunities",
+        "record_id": world.deal,
+        "user_id": str(people.stranger.id),
+        "level": "read",
+    }
+    shared = await client.post("/shares", headers=people.manager.headers, json=body)
+    assert shared.status_code == 201, shared.text
+    link = await made(client, "/guest-links", people.rep.headers, opportunity_id=world.deal, name="Ann")
+    item = await made(client, "/plan-items", people.rep.headers, opportunity_id=world.deal, title="T")
+    stranger = people.stranger.headers
+    assert (await client.get(f"/opportunities/{world.deal}/room", headers=stranger)).status_code == 200
+    await made(client, "/comments", stranger, opportunity_id=world.deal, body="I have read it")
+    of_deal = {"opportunity_id": world.deal}
+    for call in (
+        client.post("/plan-items", headers=stranger, json=of_deal | {"title": "T"}),
+        client.post("/guest-links", headers=stranger, json=of_deal | {"name": "Mine"}),
+        client.post("/documents", headers=stranger, json=of_deal | {"name": "Mine"}),
+        client.patch(f"/plan-items/{item['id']}", headers=stranger, json={"status": "done"}),
+        client.post(f"/guest-links/{link['id']}/revoke", headers=stranger),
+    ):
+        assert (await call).status_code == 403
+    assert (
+        await client.delete(f"/shares/{shared.json()['id']}", headers=people.manager.headers)
+    ).status_code == 204
+
+
+async def test_why_one_sees_a_part_of_a_room_or_not(
+    client: httpx.AsyncClient, people: People, world: World
+) -> None:
+    item = await made(client, "/plan-items", people.rep.headers, opportunity_id=world.deal, title="T")
+    reminder = await made(client, "/reminders", people.rep.headers, record_type="plan_item", record_id=item["id"],
+                          remind_at="2030-01-01T00:00:00Z", text="Look")  # fmt: skip
+    for record, who, sees in (
+        (f"plan_items:{item['id']}", people.rep2, False),
+        (f"plan_items:{item['id']}", people.rep, True),
+    ):
+        asked = await client.get(
+            f"/access/explain?record={record}&user={who.id}", headers=people.admin.headers
+        )
+        assert asked.status_code == 200, asked.text
+        assert asked.json()["can_read"] is sees
+    mine = await client.get(f"/access/explain?record=reminders:{reminder['id']}", headers=people.rep.headers)
+    assert (mine.status_code, mine.json()["can_read"]) == (200, True), mine.text
+    other = await client.get(
+        f"/access/explain?record=reminders:{reminder['id']}", headers=people.admin.headers
+    )
+    assert other.status_code == 404
