@@ -131,6 +131,7 @@ async def deal_view(
         link=link, document_types=get_args(documents.Type), **await room_reads.room(visit, deal),
         similar=await similar_deals(visit.database, visit.actor, deal_id, SIMILAR), no_similar=NO_SIMILAR,
         may_log=may(visit.actor, "activities", "create"), may_act=may(visit.actor, "recommendations", "done"),
+        may_remind=may(visit.actor, "reminders", "create"), may_inspect=may(visit.actor, "notes", "inspect"),
         may_move=may(visit.actor, "opportunities", "stage"), activity_types=LOGGED_TYPES, sources=SOURCES,
         dismiss_reasons=DISMISS_REASONS, loss_reasons=board_page.LOSS_REASONS,
     )  # fmt: skip

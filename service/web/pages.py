@@ -24,6 +24,7 @@ from service.settings import Settings
 from service.web import (
     board_page,
     day_page,
+    deal_forms,
     deal_page,
     forecast_page,
     guest_page,
@@ -286,7 +287,7 @@ web = Router(
     route_handlers=[
         home, sign_in_form, sign_in, sign_in_link, use_link, sign_out, theme, asset,
         *board_page.routes, *deal_page.routes, *forecast_page.routes, *day_page.routes,
-        *inbox_page.routes, *room_forms.routes,
+        *inbox_page.routes, *room_forms.routes, *deal_forms.routes,
     ],
     dependencies={"visit": Provide(provide_visit)},
     exception_handlers={

@@ -230,3 +230,43 @@ async def test_others_deals_and_readers_have_no_forms(
     async with _browser(app) as browser:
         for path in ("/day", "/inbox"):
             assert (await browser.get(path)).headers["location"].startswith("/sign-in")
+
+
+async def test_a_reminder_and_an_inspection_from_the_deal_page(
+    tab: httpx.AsyncClient,
+    client: httpx.AsyncClient,
+    app: Litestar,
+    people: People,
+    database: Database,
+    deal: dict[str, Any],
+) -> None:
+    url = f"/deals/{deal['id']}"
+    await client.patch(
+        f"/users/{people.rep.id}", headers=people.admin.headers, json={"time_zone": "Asia/Tokyo"}
+    )
+    page = await tab.get(url)
+    assert "Inspection note" not in page.text
+    csrf = {"csrf_token": token(page.text)}
+    assert (
+        await tab.post(f"{url}/reminders", data=csrf | {"text": "Call", "at": "2030-05-01T09:00"})
+    ).status_code == 303
+    (made_one,) = (await client.get("/reminders", headers=people.rep.headers)).json()["items"]
+    assert made_one["remind_at"].startswith("2030-05-01T00:00:00")
+    for wrong in ({"text": "", "at": "2030-05-01T09:00"}, {"text": "Call", "at": "soon"}):
+        assert (await tab.post(f"{url}/reminders", data=csrf | wrong)).status_code == 422
+    assert (await tab.post(f"{url}/inspection", data=csrf | {"body": "B"})).status_code == 403
+    async with _browser(app) as browser:
+        await _sign_in(browser, database, people.manager)
+        csrf = {"csrf_token": token((await browser.get(url)).text)}
+        for form in (
+            {"body": "No buyer <yet>", "follow_up_on": "2026-01-02"},
+            {"body": "Between us", "private": "on"},
+        ):
+            assert (await browser.post(f"{url}/inspection", data=csrf | form)).status_code == 303
+        for wrong in ({"body": " "}, {"body": "B", "follow_up_on": "soon"}):
+            assert (await browser.post(f"{url}/inspection", data=csrf | wrong)).status_code == 422
+        assert "Between us" in (await browser.get(url)).text
+        assert "No buyer &lt;yet&gt;" in (await browser.get("/day")).text
+    page = await tab.get(url)
+    assert "Inspection: No buyer &lt;yet&gt;" in page.text
+    assert "Between us" not in page.text
