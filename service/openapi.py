@@ -123,7 +123,8 @@ def _operation(route: HTTPRoute, method: str, handler: Any, known: dict[Any, Any
                 else {}
             ),
             **{
-                str(code): _problem() for code in sorted({*_COMMON, *failures, *((422, 413) if body else ())})
+                str(code): _problem()
+                for code in sorted({*_COMMON, *failures, *_sent(method, opt, body), *_nested(resource)})
             },
         },
     }
@@ -150,6 +151,17 @@ def _operation(route: HTTPRoute, method: str, handler: Any, known: dict[Any, Any
     elif content := _body(body, known, opt.get("form", False)):
         operation["requestBody"] = {"required": True, "content": content}
     return operation
+
+
+def _sent(method: str, opt: dict[str, Any], body: Any) -> tuple[int, ...]:
+    """What a body, or an `Idempotency-Key`, may be refused with."""
+    keyed = (409, 422) if method == "POST" and not opt.get("public") else ()
+    return (*keyed, *((413, 422) if body else ()))
+
+
+def _nested(resource: Resource | None) -> tuple[int, ...]:
+    """Below a record that is not there, or not for these eyes."""
+    return (404,) if resource is not None and resource.nested else ()
 
 
 def _body(body: Any, known: dict[Any, Any], form: bool) -> dict[str, Any]:

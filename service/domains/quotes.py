@@ -64,7 +64,7 @@ quotes = business_table(
 
 
 class QuoteLine(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    """A product, or anything by its name, at a price in the quote's currency. `total_price` is reckoned."""
+    """A product, or anything by its name, at a price in the quote's currency. `total_price` and `position` are reckoned."""
 
     name: Name
     quantity: Annotated[float, Meta(gt=0, le=1_000_000_000)]
@@ -76,6 +76,7 @@ class QuoteLine(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     start_date: date | None = None
     term_months: Annotated[int, Meta(ge=1, le=1200)] | None = None
     total_price: Money | None = None
+    position: Annotated[int, Meta(ge=0, le=1000)] | None = None
 
 
 class QuoteDraft(Draft, kw_only=True):

@@ -1,0 +1,128 @@
+"""The document is the contract: cases that schemathesis makes from it meet no server error and no undocumented answer.
+
+Half of the cases with ids in their path name a record that exists, so that they reach what lies behind the 404.
+"""
+
+import json
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, Phase, given, seed, settings
+from schemathesis import Case, GenerationMode
+from schemathesis.checks import CHECKS, load_all_checks
+from schemathesis.core.failures import Failure, FailureGroup
+
+from tests.conftest import People
+from tests.service.test_operations import World
+
+pytestmark = [pytest.mark.anyio, pytest.mark.proof]
+
+load_all_checks()
+JUDGED = (
+    "not_a_server_error",
+    "status_code_conformance",
+    "content_type_conformance",
+    "response_headers_conformance",
+    "response_schema_conformance",
+)
+LEFT_OUT = {"POST /auth/logout", "POST /auth/password"}
+"""They end the very session that asks."""
+SEED, MOST_SAID = 7, 500
+
+
+@pytest.fixture(scope="module")
+async def document(client: httpx.AsyncClient) -> dict[str, Any]:
+    return (await client.get("http://testserver.local/schema")).json()  # type: ignore[no-any-return]
+
+
+def made(operation: Any, mode: GenerationMode, count: int, path: dict[str, Any] | None) -> list[Case]:
+    """Some cases of an operation, the same in each run."""
+    cases: list[Case] = []
+
+    @seed(SEED)
+    @settings(
+        max_examples=count, database=None, phases=[Phase.generate], deadline=None, suppress_health_check=list(HealthCheck)
+    )  # fmt: skip
+    @given(case=operation.as_strategy(generation_mode=mode, path_parameters=path))
+    def collect(case: Case) -> None:
+        cases.append(case)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        collect()
+    return cases
+
+
+def _part(value: Any) -> Any:
+    """One part of a form: a file as it is, anything else as text."""
+    if isinstance(value, tuple):
+        name, content, *rest = value
+        return (name, content if isinstance(content, (str, bytes)) else json.dumps(content), *rest)
+    return value if isinstance(value, (str, bytes)) else json.dumps(value)
+
+
+async def sent(client: httpx.AsyncClient, case: Case, headers: dict[str, str]) -> httpx.Response:
+    """The answer to a case."""
+    kwargs = case.as_transport_kwargs(base_url="http://testserver.local")
+    asked = {name: kwargs[name] for name in ("params", "json", "files") if kwargs.get(name) is not None}
+    if "files" in asked:
+        asked["files"] = [(name, _part(value)) for name, value in dict(asked["files"]).items()]
+    content = kwargs.get("data")
+    if content is not None:
+        asked["data" if isinstance(content, dict) else "content"] = content
+    told = {
+        name: value
+        for name, value in (kwargs.get("headers") or {}).items()
+        if value.isprintable() and value.isascii()
+    }
+    request = client.build_request(kwargs["method"], kwargs["url"], headers=told | headers, **asked)
+    await request.aread()
+    return await client.send(request)
+
+
+def faults(case: Case, answer: httpx.Response) -> list[str]:
+    """What the checks find, one line each."""
+    try:
+        case.validate_response(answer, checks=list(CHECKS.get_by_names(list(JUDGED))))
+    except FailureGroup as group:
+        found: list[Any] = list(group.exceptions)
+    except Failure as failure:
+        found = [failure]
+    else:
+        return []
+    where = f"{case.method} {case.operation.path}"
+    return [f"{where} {answer.status_code}: {' '.join(str(each).split())[:MOST_SAID]}" for each in found]
+
+
+@pytest.mark.parametrize("mode", [GenerationMode.POSITIVE, GenerationMode.NEGATIVE], ids=["right", "wrong"])
+async def test_the_api_keeps_to_its_document(
+    client: httpx.AsyncClient,
+    people: People,
+    document: dict[str, Any],
+    mode: GenerationMode,
+    size: Callable[[int, int], int],
+) -> None:
+    world = World(client, people)
+    await world.begin()
+    makers, found, count = world.makers(), [], 0
+    schema = schemathesis.openapi.from_dict(document)
+    for result in schema.get_all_operations():
+        operation = result.ok()
+        name = f"{operation.method.upper()} {operation.path.removeprefix('/api/v1')}"
+        if name in LEFT_OUT:
+            continue
+        make = makers.get(name.split(" ")[1].partition("/{record_id}")[0])
+        known = {"parent_id": world.ids["deal"]} if "{parent_id}" in name else {}
+        if make and "{record_id}" in name:
+            known["record_id"] = await make()
+        cases = made(operation, mode, size(2, 12), None)
+        cases += made(operation, mode, size(2, 12), known) if known else []
+        for case in cases:
+            count += 1
+            answer = await sent(client, case, people.admin.headers)
+            found += faults(case, answer)
+    assert found == [], f"{len(found)} faults in {count} answers:\n" + "\n".join(sorted(set(found)))
