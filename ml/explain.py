@@ -28,6 +28,8 @@ METHODS = {
 OTHER = "other"
 BLOCK = 256
 NODES = 3
+FEW = 32
+"""Rows that are taken through all nodes at once."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +89,16 @@ def completed(effects: Floats, total: Floats) -> Floats:
 
 
 def stage_bases(model: WinModel) -> tuple[float, Floats]:
-    """The shown chance of the average deal of each stage (S,), and its mean over the stages as they are met."""
+    """The shown chance of the average deal of each stage (S,), and its mean over the stages as they are met. They belong
+    to the model alone, and are kept with it until its offsets move."""
+    key = model.roller_.offsets_.tobytes()
+    kept: tuple[bytes, tuple[float, Floats]] | None = model.__dict__.get("_bases")
+    if kept is None or kept[0] != key:
+        kept = model.__dict__["_bases"] = (key, _stage_bases(model))
+    return kept[1]
+
+
+def _stage_bases(model: WinModel) -> tuple[float, Floats]:
     stages = np.arange(len(model.stages))
     won, lost = rolled(model.roller_.average(stages, model.weeks))
     chances = model.calibrate(chance_at_last(won, lost))
@@ -100,14 +111,27 @@ def _block(model: WinModel, frame: Frame, stage: Ints, at: Floats, where: Places
     points, weights = np.polynomial.legendre.leggauss(NODES)
     shared = np.zeros(goal.shared.shape)
     own = np.zeros(goal.own.shape)
-    for point, weight in zip((points + 1) / 2, weights / 2, strict=True):
-        chance, slope, slope_own = gradient(_between(start, goal, float(point)))
+    steps = [_between(start, goal, float(point)) for point in (points + 1) / 2]
+    at_once = len(frame) <= FEW  # few rows cost as much as one: all nodes go in one pass
+    found = _apart(gradient(_stacked(steps)), NODES) if at_once else [gradient(one) for one in steps]
+    for (chance, slope, slope_own), weight in zip(found, weights / 2, strict=True):
         rate = weight * _calibration_rate(model.calibration_, chance)
         shared += rate[:, None, None, None] * slope
         own += rate[:, None, None] * slope_own
     won, lost = rolled(goal)
     final = model.calibrate(chance_at_last(won, lost))
     return final, _booked(model, frame, stage, at, (shared, own), where)
+
+
+def _stacked(several: Sequence[Odds]) -> Odds:
+    """Odds of the same model below each other."""
+    first = several[0]
+    shared, own = (np.concatenate([getattr(one, name) for one in several]) for name in ("shared", "own"))
+    return Odds(shared, own, first.fresh, np.concatenate([one.start for one in several]), first.moves)
+
+
+def _apart(arrays: tuple[Floats, Floats, Floats], parts: int) -> list[tuple[Floats, ...]]:
+    return list(zip(*(np.split(one, parts) for one in arrays), strict=True))
 
 
 def _between(start: Odds, goal: Odds, share: float) -> Odds:

@@ -64,6 +64,11 @@ class Bundle:
         """The estimator, read when first asked for."""
         return load(self.text)
 
+    @cached_property
+    def explanations(self) -> dict[bytes, Any]:
+        """Explanations that were made of rows, as whoever asks for them keeps them."""
+        return {}
+
 
 class Refused(ValueError):
     """The files are not the model that the registry knows; says which and why."""

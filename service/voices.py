@@ -22,6 +22,7 @@ from features.spec import FeatureSet
 from ml.frame import Frame
 from registry import champion
 from registry.bundle import Bundle, Refused, read
+from service.attributing import Told, explained, keys_of
 from service.baselines import HORIZONS, WEEKS, DealBaseline, LeadBaseline, Said, SaidOfLeads, frame_of
 from service.db import Database
 from service.settings import Settings
@@ -130,14 +131,18 @@ class Voice:
         assert self.bundle is not None
         from ml.explain import explain  # noqa: PLC0415  # LightGBM takes 100 MB: only where a model speaks
 
-        asked, names = self._asked(columns, facts, rows), self.feature_set.names
-        curves = self.bundle.estimator.curves(*asked)
-        found = explain(self.bundle.estimator, *asked, {name: (name,) for name in names})
+        (frame, stage, at), names = self._asked(columns, facts, rows), self.feature_set.names
+        model, groups = self.bundle.estimator, {name: (name,) for name in names}
+
+        def ask(places: Array) -> Told:
+            found = explain(model, frame.take(places), stage[places], at[places], groups)
+            return found.base_value, found.effects[:, : len(names)]
+
+        curves = model.curves(frame, stage, at)
+        base, effects = explained(self.bundle, keys_of(columns, rows, at), ask)
         is_trained = np.ones(len(curves.final), dtype=bool)
         won, lost = curves.won[:, :WEEKS], curves.lost[:, :WEEKS]
-        return Said(
-            curves.final, won, lost, found.base_value, names, found.effects[:, : len(names)], is_trained
-        )
+        return Said(curves.final, won, lost, base, names, effects, is_trained)
 
     def _untrained(self, columns: dict[str, Array], facts: Facts, rows: Array) -> Said:
         return self._deals().say({name: column[rows] for name, column in columns.items()})

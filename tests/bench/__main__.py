@@ -1,6 +1,6 @@
 """`make bench`: one table, each figure beside its limit.
 
-Parts: requests, maven, scores, activities, duplicates, product; by default all.
+Parts: requests, maven, scores, scoring, activities, duplicates, product; by default all.
 """
 
 import argparse
@@ -10,10 +10,10 @@ from pathlib import Path
 import click
 
 from service.settings import ROOT
-from tests.bench import activities, imports, product, requests, sets
+from tests.bench import activities, imports, product, requests, scoring, sets
 from tests.bench.table import Row, render
 
-PARTS = ("requests", "maven", "scores", "activities", "duplicates", "product")
+PARTS = ("requests", "maven", "scores", "scoring", "activities", "duplicates", "product")
 
 
 def main() -> int:
@@ -41,6 +41,8 @@ def main() -> int:
             found += activities.rows(chosen.rows)
         elif part == "scores":
             found += imports.rescoring()
+        elif part == "scoring":
+            found += scoring.rows()
         elif part == "duplicates":
             found += sets.rows(chosen.rows)
         else:

@@ -17,6 +17,7 @@ from service.errors import Conflict
 from service.replay import replayed
 from service.rescoring import score_all
 from service.settings import Settings
+from service.store import store_of
 from service.voices import voices_of
 from service.worker import Worker
 from tests.conftest import People
@@ -277,3 +278,32 @@ async def test_the_champion_before_stays_in_memory(
     assert await voices.version("win", first) is before
     assert (await voices.version("win", second)).manifest.version == second  # type: ignore[union-attr]
     assert "There is no version 999" in str(await voices.version("win", 999))
+
+
+async def test_the_same_facts_are_explained_once(
+    client: AsyncTestClient, people: People, worker: Worker, database: Database, settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    version = await enthrone(database, settings, "win", "deal_win", win_model(), FEATURES)
+    await make_deal(client, people)
+    await worker.drain()
+    voices, store = voices_of(database, settings), store_of(database, settings.redis_url)
+    now = await store.now()
+    voice = await voices.voice("win", "deal_win", now.as_of)
+    spine = now.spine([row["id"] for row in await database.fetch(_OPEN)])
+    facts = await store.online.facts(ENTITIES["opportunity"], spine)
+    columns, _ = await store.online.values(voice.feature_set, spine, None, facts)
+    first = voice.of_deals(columns, facts)
+    assert voice.bundle is not None
+    kept = len(voice.bundle.explanations)
+    again = voice.of_deals(columns, facts)
+    assert len(voice.bundle.explanations) == kept >= len(spine)
+    assert (again.effects == first.effects).all()
+    changed = {**columns, "amount_log": columns["amount_log"] + 1}
+    other = voice.of_deals(changed, facts)
+    assert len(voice.bundle.explanations) == kept + len(spine)
+    assert not (other.effects == first.effects).all()
+    assert voice.version == version
+
+
+_OPEN = "SELECT id FROM opportunities WHERE status = 'open' AND stage = 'prospecting' LIMIT 20 /* access:opportunities */"
