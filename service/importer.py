@@ -9,7 +9,8 @@ All of it is one change set, so `changes.undo` takes it back.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
+from contextlib import aclosing
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -111,15 +112,16 @@ class Importer:
             self.completion.one if self.completion else None,
         )
         stream = chunks(ordered(read(), self._selves), position, _noting(judge))
-        while chunk := await asyncio.to_thread(next, stream, None):
-            for fault in chunk.faults:
-                self.report.take(fault)
-            goods = await self._judge(judge, chunk) if chunk.records else []
-            await self.likeness.compare(chunk.table, goods)
-            goes_on = await (self._stored(chunk, goods) if stores else self._counted(goods))
-            await self._tell(chunk)
-            if not goes_on:
-                raise Stopped
+        async with aclosing(_ahead(stream)) as ahead:
+            async for chunk in ahead:
+                for fault in chunk.faults:
+                    self.report.take(fault)
+                goods = await self._judge(judge, chunk) if chunk.records else []
+                await self.likeness.compare(chunk.table, goods)
+                goes_on = await (self._stored(chunk, goods) if stores else self._counted(goods))
+                await self._tell(chunk)
+                if not goes_on:
+                    raise Stopped
 
     async def _stored(self, chunk: Chunk, goods: list[Good]) -> bool:
         async with self.database.begin(self.report.change_id) as tx:
@@ -265,6 +267,19 @@ class Importer:
         name = self.resources[table].name
         data = {"source": self.source, "records": size}
         await ledger.record(tx, self.actor, f"{name}.imported", name, data=data)
+
+
+async def _ahead(stream: Generator[Chunk, None, None]) -> AsyncGenerator[Chunk, None]:
+    """The chunks, each read in a thread while the one before it is stored: reading is this process's work, storing the
+    database's."""
+    following = asyncio.create_task(asyncio.to_thread(next, stream, None))
+    try:
+        while chunk := await following:
+            following = asyncio.create_task(asyncio.to_thread(next, stream, None))
+            yield chunk
+    finally:
+        await asyncio.gather(following, return_exceptions=True)  # a thread ends by itself alone
+        stream.close()
 
 
 def _noting(judge: Judge) -> Callable[[Any], None]:

@@ -40,7 +40,12 @@ def progress(as_json: bool) -> Callable[[str, int, int | None], Awaitable[None]]
 
 @click.command("import")
 @click.argument("path", type=click.Path(exists=True, file_okay=False, path_type=Path))
-@click.option("--as", "kind", required=True, help="What wrote the files: maven, salesforce, demo.")
+@click.option(
+    "--as",
+    "kind",
+    required=True,
+    help="What wrote the files: maven, salesforce, hubspot, demo, or a description of them in TOML.",
+)
 @click.option("--dry-run", is_flag=True, help="Judge everything, store nothing.")
 @click.option("--strict", is_flag=True, help="Store nothing if anything is wrong.")
 @json_option

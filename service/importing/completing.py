@@ -22,8 +22,11 @@ from service.importing.judging import Good, empty
 from service.importing.known import Known
 from service.importing.records import Record, Values
 from service.importing.storing import Store
-from service.rules import refuse
+from service.rules import MOST_MONEY, refuse
 
+_OPERATOR = (
+    "SELECT id FROM users WHERE role = 'admin' AND is_active AND deleted_at IS NULL ORDER BY id LIMIT 1"
+)
 _WORTH = frozenset({"amount", "currency", "status", "closed_on"})
 
 
@@ -40,6 +43,8 @@ class Completion:
         self._products: dict[UUID, Values] = {}
         self._deals: dict[UUID, Values] = {}
         self._rules: Sequence[validation.Rule] = ()
+        self._operator: UUID | None = None
+        """Who owns the deals that name nobody, where nobody in particular imports: the command line."""
 
     async def load(self, table: str, records: Sequence[Record], known: Known) -> None:
         """Reads what the records of a chunk need to be completed."""
@@ -50,6 +55,8 @@ class Completion:
         await self._load_rates()
         if table == "opportunities":
             await self._load_stages()
+            if self.actor.id is None and self._operator is None:
+                self._operator = await self.database.fetchval(_OPERATOR)
             return
         firsts = [{n: known.resolve(v) for n, v in record.versions[0].values.items()} for record in records]
         self._products = await self._rows(
@@ -98,6 +105,8 @@ class Completion:
             found = resource.defaults(given, self.actor, self.now)
             given |= {name: value for name, value in found.items() if given.get(name) is None}
         if table == "opportunities":
+            if given.get("owner_id") is None:
+                given["owner_id"] = self._operator
             given |= self._deal(given, given)
         elif table == "lines":
             given |= self._price(given)
@@ -174,12 +183,10 @@ class Completion:
         return {"unit_price": None if worth is None or not factor else money.kept(worth / factor)}
 
     def _at_home(self, amount: Decimal | None, currency: str, day: date) -> Decimal | None:
+        if amount is not None and not (amount.is_finite() and abs(amount) < MOST_MONEY):
+            return None  # the rules refuse it, and say so
         factor = self.rate(currency, day)
-        return (
-            None
-            if amount is None or factor is None or not amount.is_finite()
-            else money.kept(amount * factor)
-        )
+        return None if amount is None or factor is None else money.kept(amount * factor)
 
     def rate(self, currency: str, day: date) -> Decimal | None:
         """The newest rate up to `day`, else the first one after it."""

@@ -136,6 +136,9 @@ class Judge:
             except (Conflict, Forbidden) as error:
                 self.report.fault(version if version.file else record, "", "", error.detail)
                 return False
+            except (ArithmeticError, ValueError) as error:  # beyond what a type can hold
+                self.report.fault(version if version.file else record, "", "", f"cannot be judged: {error}")
+                return False
             if len(record.versions) > 1:
                 state = state | version.values
         return True
@@ -222,12 +225,17 @@ _PYTHON: dict[str, Any] = {
 }  # fmt: skip
 
 
-def _as(column: sa.Column[Any], value: Any) -> Any:
-    """A value of a column that no Draft has, typed by the column."""
+@cache
+def _python(column: sa.Column[Any]) -> Any:
     kind = query.kind_of(column)
-    python = _PYTHON.get(kind) or (
+    return _PYTHON.get(kind) or (
         float if isinstance(column.type, sa.Float) else Decimal if kind == "number" else None
     )
+
+
+def _as(column: sa.Column[Any], value: Any) -> Any:
+    """A value of a column that no Draft has, typed by the column."""
+    python = _python(column)
     if value is None or python is None or isinstance(value, python):
         return value
     try:

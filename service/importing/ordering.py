@@ -1,7 +1,7 @@
 """The order in which records go in: none before the record of its own kind that it points at; in chunks that fit memory."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from typing import Any
 
 import msgspec
@@ -100,7 +100,7 @@ def ordered(items: Iterable[Item], selves: Mapping[str, tuple[str, ...]]) -> Ite
         yield from waiting[current].rest()
 
 
-def chunks(items: Iterable[Item], skip: int = 0, skipped: Any = None) -> Iterator[Chunk]:
+def chunks(items: Iterable[Item], skip: int = 0, skipped: Any = None) -> Generator[Chunk, None, None]:
     """Groups of one table each. The first `skip` items are told to `skipped` alone: they went in before."""
     chunk = Chunk("", [], [], skip)
     versions = weight = 0

@@ -84,7 +84,9 @@ class Context(msgspec.Struct, frozen=True):
     def at_home(self, amount: Decimal | None, currency: str | None, day: date) -> Decimal | None:
         """An amount in the company's currency, as it is stored."""
         factor = self.rate(currency or self.home, day)
-        return None if amount is None or factor is None else (amount * factor).quantize(Decimal("0.0001"))
+        if amount is None or factor is None or abs(amount) >= 10**14:
+            return None
+        return (amount * factor).quantize(Decimal("0.0001"))
 
 
 Item = Record | Fault

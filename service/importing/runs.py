@@ -21,11 +21,11 @@ from service.ids import new_id
 from service.importer import Importer, Progress, Stopped
 from service.importing import plain, sheets
 from service.importing.completing import Completion
-from service.importing.known import Known
+from service.importing.known import NATURAL, Known
 from service.importing.records import Context, Fault, Item, Report
 from service.importing.sheets import Sheet
 from service.importing.targets import custom_targets, targets
-from service.integrations import demo, maven, salesforce
+from service.integrations import demo, described, maven, salesforce
 from service.jobs import Job
 from service.resources import RESOURCES
 from service.settings import Settings
@@ -34,11 +34,12 @@ from service.worker import Handler
 
 class Mapping(msgspec.Struct, frozen=True, kw_only=True):
     """What reads the files of one kind. `source`: whose ids are the keys of upserts. `completes`: the product's rules
-    derive the rest. `headers`: the files and their columns, where an export gives them back."""
+    derive the rest. `natural`: keys of upserts besides those ids. `headers`: the files and their columns, where an export gives them back."""
 
     source: str
     read: Callable[[Path, Context], Iterator[Item]]
     completes: bool = False
+    natural: dict[str, tuple[str, ...]] | None = None
     headers: Callable[[Path, Context], list[tuple[str, list[str]]]] | None = None
 
 
@@ -143,7 +144,7 @@ async def run(
     await database.execute(_OPEN, job_id, {"path": folder.name, "as": kind, "dry_run": dry_run}, change_id)
     importer = Importer(
         database, SYSTEM, mapping.source, RESOURCES, now=now, change_id=change_id, progress=progress,
-        checkpoint=Standing(job_id, 1, now), completes=mapping.completes,
+        checkpoint=Standing(job_id, 1, now), completes=mapping.completes, natural=mapping.natural,
     )  # fmt: skip
     try:
         report = await importer.run(lambda: mapping.read(folder, about), dry_run=dry_run, strict=strict)
@@ -156,12 +157,17 @@ async def run(
 
 
 def mapping_of(kind: str) -> Mapping:
-    """Raises `Invalid` that names those that there are."""
-    if kind not in MAPPINGS:
-        raise Invalid(
-            f"There is no mapping {kind!r}; there are {', '.join(sorted(MAPPINGS))}, and your own MAPPING.toml."
-        )
-    return MAPPINGS[kind]
+    """The mapping of a name, or of a description in TOML. Raises `Invalid` that names those that there are."""
+    if kind in MAPPINGS:
+        return MAPPINGS[kind]
+    if kind != "hubspot" and not kind.endswith(".toml"):
+        names = ", ".join(sorted({*MAPPINGS, "hubspot"}))
+        raise Invalid(f"There is no mapping {kind!r}; there are {names}, and your own MAPPING.toml.")
+    description = described.load(described.HUBSPOT if kind == "hubspot" else Path(kind))
+    return Mapping(
+        source=description.source, read=lambda folder, about: described.read(description, folder, about),
+        completes=True, natural=NATURAL | described.natural(description),
+    )  # fmt: skip
 
 
 async def context(database: Database, now: datetime) -> Context:

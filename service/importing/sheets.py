@@ -19,6 +19,7 @@ import msgspec
 import openpyxl
 import pyarrow as pa
 import pyarrow.parquet as pq
+from openpyxl.utils import column_index_from_string
 
 from service.errors import Invalid
 from service.importing.records import Fault
@@ -51,6 +52,11 @@ class Sheet(msgspec.Struct):
     encoding: str | None = None
     delimiter: str | None = None
     path: Path = Path()
+
+    @property
+    def stem(self) -> str:
+        """The name without its ending."""
+        return self.name.rpartition(".")[0] or self.name
 
     def count(self) -> int | None:
         """About how many rows there are: lines of text, or what the file says; None for a workbook."""
@@ -224,16 +230,14 @@ def _csv_row(name: str, line: int, cells: list[str], columns: list[str], encodin
     if len(cells) != len(columns):
         shown = ",".join(cells)[:80]
         return Fault(name, line, "", shown, f"the row has {len(cells)} cells, the header {len(columns)}")
-    for column, cell in zip(columns, cells, strict=True):
-        if detail := _broken(cell, encoding):
-            return Fault(
-                name,
-                line,
-                column,
-                cell.replace("\0", "\\0").encode("utf-8", "replace").decode()[:200],
-                detail,
-            )
-    return line, {column: unquoted(cell.strip()) for column, cell in zip(columns, cells, strict=True)}
+    whole = "".join(cells)
+    if not whole.isascii() or "\0" in whole:
+        for column, cell in zip(columns, cells, strict=True):
+            if detail := _broken(cell, encoding):
+                shown = cell.replace("\0", "\\0").encode("utf-8", "replace").decode()[:200]
+                return Fault(name, line, column, shown, detail)
+    found = dict(zip(columns, map(str.strip, cells), strict=True))
+    return line, {column: unquoted(cell) for column, cell in found.items()} if "'" in whole else found
 
 
 def _broken(cell: str, encoding: str) -> str | None:
@@ -311,7 +315,8 @@ def _xlsx(path: Path, name: str) -> Sheet:
         next(found)  # the header
         for item in found:
             if isinstance(item, Fault):
-                yield item
+                place = column_index_from_string(item.column) - 1 if item.column else len(columns)
+                yield msgspec.structs.replace(item, column=columns[place]) if place < len(columns) else item
             elif any(cell is not None for cell in item[1][len(columns) :]):
                 yield Fault(
                     name, item[0], "", "", f"has cells beyond the {len(columns)} columns of the header"

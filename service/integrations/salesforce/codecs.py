@@ -7,6 +7,7 @@ the export gives it back for as long as the value is what it was.
 from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime
 from decimal import Decimal, InvalidOperation
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -21,6 +22,7 @@ class Codec(msgspec.Struct, frozen=True, eq=False):
     write: Callable[[Any], str]
 
 
+@lru_cache(4_096)
 def _decimal(cell: str) -> Decimal:
     try:
         value = Decimal(cell.replace(",", ""))
@@ -31,6 +33,7 @@ def _decimal(cell: str) -> Decimal:
     return value
 
 
+@lru_cache(4_096)
 def plain(value: Any) -> str:
     """A number without needless zeros."""
     number = Decimal(str(value))
@@ -52,6 +55,7 @@ def _bool(cell: str) -> bool:
     return word in ("true", "1")
 
 
+@lru_cache(4_096)
 def _date(cell: str) -> date:
     try:
         return date.fromisoformat(cell[:10])
@@ -70,7 +74,8 @@ def _instant(cell: str) -> datetime:
 
 def instant_cell(value: datetime) -> str:
     """With milliseconds, as Salesforce writes them."""
-    return value.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    moment = value if value.tzinfo is UTC else value.astimezone(UTC)
+    return moment.isoformat(timespec="milliseconds")[:-6] + "Z"
 
 
 def same_id(cell: str) -> str:

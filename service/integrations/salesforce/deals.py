@@ -135,7 +135,6 @@ def _history_rows(files: Files, sheet: Sheet) -> Iterator[tuple[str, int, int, i
             at = read_cell(c.INSTANT, "CreatedDate", cells.get("CreatedDate", ""))
             if at is None:
                 raise Unreadable("CreatedDate", "", "is missing")
-            values_of(files, shapes.HISTORY, cells)
         except Unreadable as error:
             files.wrong(sheet, line, error)
             continue
@@ -174,7 +173,11 @@ class _Deal:
         if self.stages[final["stage"]]["status"] != "open" or final.get("forecast_category") == "closed":
             final.pop("forecast_category", None)  # it is the stage's
         for line, cells in rows:
-            self._from_history(line, cells)
+            try:
+                self._from_history(line, cells)
+            except Unreadable as error:
+                assert self.past is not None
+                self.files.wrong(self.past, line, error)
         if not self.versions or (self.created and self.versions[0].at and self.created < self.versions[0].at):
             self._at_creation(final)
         self._to_the_end(final, late)

@@ -50,7 +50,7 @@ class Files:
 
     def files(self) -> list[tuple[str, list[str]]]:
         """Each file with its columns."""
-        return [(Path(sheet.name).stem, sheet.columns) for sheet in self._sheets.values()]
+        return [(sheet.stem, sheet.columns) for sheet in self._sheets.values()]
 
     def rows(self, sheet: Sheet) -> Iterator[tuple[int, Cells]]:
         """Rows that are rows and are not deleted; what is wrong with others is told."""
@@ -138,7 +138,7 @@ def kept(sheet: Sheet, shape: Shape, cells: Cells, row: Values, line: int) -> Ke
                 found[column] = cell
         elif cell != ours[column]:
             found[column] = [cell, ours[column]]
-    return Kept(Path(sheet.name).stem, c.same_id(cells["Id"]), found, line)
+    return Kept(sheet.stem, c.same_id(cells["Id"]), found, line)
 
 
 def _shown(value: Any) -> Any:
@@ -353,5 +353,5 @@ def _entries(files: Files) -> tuple[dict[str, dict[str, Decimal]], dict[str, lis
             prices[book][item] = price
         told: dict[str, Any] = {name: cell for name, cell in cells.items() if cell}
         told["UnitPrice"] = [cells["UnitPrice"], c.plain(prices[book][item])]
-        rows.setdefault(book, []).append(Kept(Path(sheet.name).stem, c.same_id(cells["Id"]), told, line))
+        rows.setdefault(book, []).append(Kept(sheet.stem, c.same_id(cells["Id"]), told, line))
     return prices, rows

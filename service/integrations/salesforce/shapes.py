@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 from decimal import Decimal
+from functools import cache
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -241,23 +242,32 @@ def _day(row: Row, name: str) -> str:
     return row[name].astimezone(ZoneInfo(row["zone"])).date().isoformat() if row.get(name) else ""
 
 
+@cache
+def _plan(file: str) -> tuple[tuple[str, tuple[tuple[str, str], ...], Callable[[Any], str]], ...]:
+    """Each column with the fields, and parts of fields, that it is written from."""
+    shape = next(shape for shape in SHAPES if shape.file == file)
+    return tuple(
+        (column.name, tuple((field.partition(".")[0], field.partition(".")[2]) for field in column.field.split("|")),
+         column.codec.write)
+        for column in shape.columns
+    )  # fmt: skip
+
+
 def written(shape: Shape, row: Row) -> dict[str, str]:
     """All cells of a record as we write them; references in `row` are ids of Salesforce, the stage its label."""
-    found = {column.name: _cell(column, row) for column in shape.columns}
+    found: dict[str, str] = {}
+    for name, fields, write in _plan(shape.file):
+        found[name] = ""
+        for first, rest in fields:
+            value = row.get(first)
+            if rest and value is not None:
+                value = value.get(rest)
+            if value is not None:
+                found[name] = write(value)
+                break
     for name, make in shape.derived.items():
         found[name] = make(row)
     return found
-
-
-def _cell(column: Column, row: Row) -> str:
-    for field in column.field.split("|"):
-        first, _, rest = field.partition(".")
-        value = row.get(first)
-        if rest:
-            value = (value or {}).get(rest)
-        if value is not None:
-            return column.codec.write(value)
-    return ""
 
 
 def _category(row: Row) -> str:
