@@ -10,7 +10,7 @@ from uuid import UUID
 
 import msgspec
 
-from service.access import Actor, guard
+from service.access import Actor, guard, hidden
 from service.db import Params, Tx, to_json
 from service.errors import Conflict, Pointer
 
@@ -31,12 +31,12 @@ def differences(sent: Row, kept: Row) -> list[Pointer]:
 
 
 async def known(tx: Tx, actor: Actor, table: str, once: Sequence[str], draft: Row) -> UUID | None:
-    """The record that was captured under the same name before; None where there is none.
+    """The record that was captured under the same name before; None where there is none to be told of.
 
     Raises `Conflict` where it said something else, or is out of this actor's sight.
     """
     named = [draft.get(name) for name in once]
-    if not once or None in named:
+    if not once or None in named or not hidden(actor, table).isdisjoint(draft):
         return None
     params = Params(named)
     where = " AND ".join(f't."{name}" = ${index}' for index, name in enumerate(once, 1))

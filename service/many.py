@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from service import ledger, validation
+from service import capture, ledger, validation
 from service.access import Actor, guard
 from service.crud import Resource, Row, drafted, insert, pointed_at
 from service.db import Database, Params, Tx
@@ -52,6 +52,8 @@ async def create(
 async def _one(tx: Tx, database: Database, resource: Resource, actor: Actor, draft: Row) -> Row:
     if not resource.is_single:
         async with tx.savepoint():
+            if found := await capture.known(tx, actor, resource.key, resource.once, draft):
+                return {"id": found}
             return await insert(tx, resource, actor, draft)
     row = drafted(resource, actor, draft)
     if resource.prepare:

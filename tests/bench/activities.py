@@ -10,6 +10,8 @@ from statistics import median
 from typing import NamedTuple
 from uuid import UUID
 
+import psycopg
+
 from service import crud
 from service.access import SYSTEM, Actor
 from service.db import Database
@@ -72,7 +74,13 @@ def _md5(text: str) -> str:
     return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()
 
 
-async def fill(url: str, size: int) -> Filled:
+def _tidy(owner_url: str) -> None:
+    """As autovacuum would in time; only the owner may."""
+    with psycopg.connect(owner_url, autocommit=True) as connection:
+        connection.execute("VACUUM ANALYZE")
+
+
+async def fill(url: str, owner_url: str, size: int) -> Filled:
     """A company with `size` activities, in chunks of their own transactions."""
     database = await Database.open(url, max_size=2)
     company = await build(database, deals=1)
@@ -88,7 +96,7 @@ async def fill(url: str, size: int) -> Filled:
         async with database.begin() as tx:
             await tx.execute(_EVENT)
             await tx.execute(_MORE, sellers, homes, start, min(size, start + CHUNK))
-    await database.execute("VACUUM ANALYZE activities /* access:activities */")
+    _tidy(owner_url)
     manager = Actor(id=company.manager, role="manager", owners=(company.manager, *sellers[:299]))
     return Filled(database, homes, manager)
 
@@ -133,8 +141,12 @@ async def _seconds(call: Callable[[Filled], Awaitable[None]], filled: Filled) ->
     return taken
 
 
-async def _measure(urls: tuple[str, str], size: int) -> list[Row]:
-    few, many = await fill(urls[0], BASIS), await fill(urls[1], size)
+async def _measure(servers: Servers, size: int) -> list[Row]:
+    names = [servers.create_database() for _ in range(2)]
+    few, many = [
+        await fill(servers.app_url(name), servers.owner_url(name), number)
+        for name, number in zip(names, (BASIS, size), strict=True)
+    ]
     found = []
     for name, call in CASES.items():
         taken: dict[bool, list[float]] = {False: [], True: []}
@@ -157,7 +169,6 @@ def rows(size: int) -> list[Row]:
     """Both companies side by side on a server of the bench's own; `size` at most ten million."""
     servers = Servers()
     try:
-        names = [servers.create_database() for _ in range(2)]
-        return asyncio.run(_measure((servers.app_url(names[0]), servers.app_url(names[1])), min(size, MOST)))
+        return asyncio.run(_measure(servers, min(size, MOST)))
     finally:
         servers.close()

@@ -366,3 +366,28 @@ async def test_what_a_role_hides_is_in_neither_timeline_nor_summary(
     assert converted.status_code == 200, converted.text
     assert "annual_revenue" not in converted.json()["account"]
     await client.patch(url, headers=people.admin.headers, json={"role_id": None})
+
+
+async def test_capture_by_the_hundred_happens_once_too(client: httpx.AsyncClient, people: People) -> None:
+    items = [
+        {"type": "email", "occurred_at": NOW.isoformat(), "source": "sync", "source_id": str(number % 3)}
+        for number in range(5)
+    ]
+    told = [
+        await client.post(
+            "/bulk",
+            headers=people.rep.headers,
+            json={"resource": "activities", "action": "create", "items": items},
+        )
+        for _ in range(2)
+    ]
+    assert [answer.status_code for answer in told] == [201, 201], told[0].text
+    assert told[0].json()["ids"] == told[1].json()["ids"]
+    assert len(set(told[0].json()["ids"])) == 3
+    changed = [items[0] | {"subject": "Other"}]
+    refused = await client.post(
+        "/bulk",
+        headers=people.rep.headers,
+        json={"resource": "activities", "action": "create", "items": changed},
+    )
+    assert (refused.status_code, refused.json()["errors"][0]["pointer"]) == (422, "/items/0/subject")

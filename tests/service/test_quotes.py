@@ -65,6 +65,8 @@ async def test_a_quote_copies_the_lines_and_keeps_them(
         client, people, quote, lines=[{"name": "Hour", "quantity": 1.5, "unit_price": "10.01"}]
     )
     assert own.json()["total"] == "15.0150"
+    same = await _patch(client, people, quote, lines=own.json()["lines"])
+    assert same.json()["version"] == own.json()["version"], "what was read may be sent back"
     other = await _quote(client, people, deal)
     assert other["number"] != quote["number"]
 
