@@ -28,7 +28,7 @@ Pairs = list[tuple[str, str]]
 LOSS_REASONS: tuple[str, ...] = get_args(opportunities.LossReason)
 OURS = ("focus", "group")
 """Parameters of the address that mean nothing to the list grammar."""
-OWNERS = 80
+OWNERS, VIEWS = 80, 6
 
 
 # What the page shows -----------------------------------------------------------------------------------------------
@@ -64,11 +64,25 @@ async def _chips(visit: Visit, pairs: Pairs) -> list[dict[str, Any]]:
     ]
     if visit.actor.owners is None or len(visit.actor.owners) > 1:
         chips.insert(0, ("Mine", [("owner_id", str(visit.actor.id))]))
+    chips += [(name, [("view", str(view))]) for view, name in await _views(visit)]
     made = []
     for label, added in chips:
         href, on = _toggled(pairs, added)
         made.append({"label": label, "href": href, "on": on, "removable": True})
     return made
+
+
+async def _views(visit: Visit) -> list[tuple[UUID, str]]:
+    """The saved views of deals that one has made or been given, by name."""
+    params = Params()
+    seen = visible(visit.actor, "views", "v", params)
+    rows = await visit.database.fetch(
+        "SELECT v.id, v.name FROM views v WHERE v.resource = 'opportunities' AND v.deleted_at IS NULL"
+        f" AND {seen} ORDER BY v.created_by_id IS DISTINCT FROM {params.add(visit.actor.id)}::uuid, lower(v.name), v.id"
+        f" LIMIT {VIEWS}",
+        *params,
+    )
+    return [(row["id"], row["name"]) for row in rows]
 
 
 async def _owners(visit: Visit, pairs: Pairs) -> list[dict[str, Any]]:

@@ -307,3 +307,26 @@ async def test_assets_are_kept_for_ever_and_nothing_else_is_served(browser: http
     assert "immutable" in answer.headers["cache-control"]
     for path in ("/static/manifest.json", "/static/..%2Frender.py", "/static/.gitignore", "/static/none.css"):
         assert (await browser.get(path)).status_code == 404
+
+
+async def test_saved_views_of_deals_stand_on_the_board(
+    browser: httpx.AsyncClient, client: httpx.AsyncClient, secured: People
+) -> None:
+    """One's own and those shared with one's team, as a filter that goes on and off; nobody else's."""
+    await deal(client, secured, name="Seen by the view")
+    await deal(client, secured, name="Left out of it")
+    made = await client.post("/views", headers=secured.rep.headers, json={
+        "name": "The seen ones", "resource": "opportunities",
+        "filter": [{"field": "name", "op": "starts", "value": "Seen"}],
+    })  # fmt: skip
+    assert made.status_code == 201, made.text
+    await sign_in(browser, secured.rep.email)
+    plain = (await browser.get("/board")).text
+    link = re.search(r'href="([^"]*view=[^"]*)"[^>]*>The seen ones', plain)
+    assert link, "no chip for the view"
+    page = (await browser.get(link[1].replace("&amp;", "&"))).text
+    assert "Seen by the view" in page
+    assert "Left out of it" not in page
+    browser.cookies.clear()
+    await sign_in(browser, secured.stranger.email)
+    assert "The seen ones" not in (await browser.get("/board")).text
