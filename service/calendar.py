@@ -179,3 +179,20 @@ async def data_now(database: Database | Tx, now: datetime) -> datetime:
         return now
     newest: datetime | None = await database.fetchval(f"{_NEWEST}) past")
     return now if newest is None else newest
+
+
+_standing: WeakKeyDictionary[Database, tuple[float, datetime | None]] = WeakKeyDictionary()
+
+
+async def standing(database: Database, now: datetime) -> datetime | None:
+    """The instant at which a dormant home stands, or None where the clock runs; remembered for a minute.
+
+    For what people look at all day: the question costs a look at all of history.
+    """
+    until, kept = _standing.get(database, (0.0, None))
+    if monotonic() < until:
+        return kept
+    found = await data_now(database, now)
+    stands = found if found != now else None
+    _standing[database] = (monotonic() + LOOK_AGAIN, stands)
+    return stands

@@ -9,9 +9,11 @@ from uuid import UUID
 
 import msgspec
 
-from service import jobs, mentions
+from service import jobs, sight
 from service.access import SYSTEM, visible
+from service.auth import actor_of_user
 from service.db import Database, Params, Tx
+from service.errors import Unauthorized
 from service.ids import new_id
 
 MOST_QUOTE = 140
@@ -50,6 +52,23 @@ SELECT x.*, clock_timestamp() FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4
 ON CONFLICT (user_id, key) DO NOTHING RETURNING n.id, n.user_id, n.kind"""
 
 
+async def _seeing(run: Tx | Database, notices: list[Notice]) -> set[tuple[UUID, str, UUID]]:
+    """(reader, entity type, id) of those records that their readers may see now; each reader is looked up once."""
+    asked: dict[UUID, dict[str, list[UUID]]] = {}
+    for notice in notices:
+        asked.setdefault(notice.user_id, {}).setdefault(notice.about[0], []).append(notice.about[1])
+    found: set[tuple[UUID, str, UUID]] = set()
+    for user_id, records in asked.items():
+        try:
+            actor = await actor_of_user(run, user_id)
+        except Unauthorized:  # no longer active
+            continue
+        for entity_type, ids in records.items():
+            visible_ones = await sight.visible_ids(run, actor, entity_type, ids)
+            found |= {(user_id, entity_type, record_id) for record_id in visible_ones}
+    return found
+
+
 async def put(run: Tx | Database, notices: Iterable[Notice]) -> int:
     """Stores, in their order, those notices that are new, wanted and allowed, and asks for the mails among them; how many there were."""
     wanted = [each for each in notices if each.user_id != each.actor_id]
@@ -57,12 +76,9 @@ async def put(run: Tx | Database, notices: Iterable[Notice]) -> int:
         (row["user_id"], row["kind"]): row["channel"]
         for row in await run.fetch(_CHANNELS, list({each.user_id for each in wanted}))
     }
-    let = [
-        each
-        for each in wanted
-        if channels.get((each.user_id, each.kind)) != "off"
-        and await mentions.sees(run, each.user_id, *each.about)
-    ]
+    heard = [each for each in wanted if channels.get((each.user_id, each.kind)) != "off"]
+    seeing = await _seeing(run, heard)
+    let = [each for each in heard if (each.user_id, *each.about) in seeing]
     if not let:
         return 0
     rows = [(new_id(), n.user_id, n.kind, n.text, *n.about, n.opportunity_id, n.actor_id, n.key) for n in let]

@@ -4,6 +4,8 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 from uuid import UUID
 
+import msgspec
+
 from service.db import Database
 from service.inbox import Notice, put, quoted, seen
 from service.jobs import Job
@@ -12,7 +14,7 @@ DEAL_FIELDS = ("name", "amount", "close_date", "stage", "forecast_category", "ne
 """Of whose change the owner of a deal is told, in the order in which they are named."""
 
 _EVENTS = """
-SELECT e.id, e.kind, e.entity_type, e.entity_id, e.entity_version, e.actor_id, e.door, e.data,
+SELECT e.id, e.kind, e.entity_type, e.entity_id, e.entity_version, e.actor_id, e.change_id, e.door, e.data,
        coalesce(u.name, e.data ->> 'guest', 'Somebody') AS who
 FROM ledger.events e LEFT JOIN users u ON u.id = e.actor_id
 WHERE e.id = ANY($1::uuid[]) ORDER BY e.position"""
@@ -228,15 +230,33 @@ RULES: dict[str, Callable[[Database, Any], Awaitable[list[Notice]]]] = {
 """Event kind → who is told what."""
 
 
+FEW = 3
+"""Beyond so many notices of one kind from one change to one reader there is one that stands for all."""
+
+
+def gathered(told: list[tuple[UUID, Notice]]) -> list[Notice]:
+    """(Change set, notice) → the notices: a bulk change of a thousand deals fills nobody's inbox."""
+    groups: dict[tuple[UUID, UUID, str], list[Notice]] = {}
+    for change_id, notice in told:
+        groups.setdefault((change_id, notice.user_id, notice.kind), []).append(notice)
+    found: list[Notice] = []
+    for (change_id, _, kind), notices in groups.items():
+        if len(notices) <= FEW:
+            found += notices
+            continue
+        text = f"{notices[0].text}, and {len(notices) - 1} more in the same change"
+        found.append(msgspec.structs.replace(notices[0], text=text, key=f"change:{change_id}:{kind}"))
+    return found
+
+
 async def notify(claimed: list[Job]) -> dict[str, int]:
     """`inbox.notify`: tells people of what happened."""
     database = claimed[0].database
-    events = await database.fetch(_EVENTS, [job.event_id for job in claimed])
-    notices: list[Notice] = []
-    for event in events:
+    told: list[tuple[UUID, Notice]] = []
+    for event in await database.fetch(_EVENTS, [job.event_id for job in claimed]):
         if rule := RULES.get(event["kind"]):
-            notices += await rule(database, event)
-    return {"created": await put(database, notices)}
+            told += [(event["change_id"], notice) for notice in await rule(database, event)]
+    return {"created": await put(database, gathered(told))}
 
 
 handlers = {"inbox.notify": notify}

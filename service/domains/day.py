@@ -166,9 +166,8 @@ async def frame_of(database: Database, actor: Actor, now: datetime) -> Frame:
     """By the person's own time zone, else the company's; a dormant home's clock stands still."""
     own = await database.fetchval("SELECT time_zone FROM users WHERE id = $1", actor.id)
     company = await calendar.company(database)
-    return Frame(
-        actor=actor, now=await calendar.data_now(database, now), zone=ZoneInfo(own or company.time_zone)
-    )
+    standing = await calendar.standing(database, now)
+    return Frame(actor=actor, now=standing or now, zone=ZoneInfo(own or company.time_zone))
 
 
 async def _part(database: Database, sql: str, params: Params) -> dict[str, Any]:

@@ -1,6 +1,5 @@
 """Who looks at a page, and how they read it: actor, words, frame, made once per request."""
 
-import time
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
@@ -19,10 +18,6 @@ from service.web.words import Words
 
 THEME_COOKIE = "sales_theme"
 THEMES = ("light", "dark")
-CLOCK_SECONDS = 60.0
-"""How long the answer to “what is now in this home” is kept: it costs a look at all of history."""
-
-_clock: dict[int, tuple[float, datetime | None]] = {}
 
 
 class Elsewhere(Exception):
@@ -70,17 +65,6 @@ def local(path: str, otherwise: str = "/board") -> str:
     return path if good and path.isprintable() else otherwise
 
 
-async def standing_clock(database: Database, now: datetime) -> datetime | None:
-    """The instant at which a dormant home stands, or None where the clock runs."""
-    until, kept = _clock.get(id(database), (0.0, None))
-    if time.monotonic() < until:
-        return kept
-    found = await calendar.data_now(database, now)
-    standing = found if found != now else None
-    _clock[id(database)] = (time.monotonic() + CLOCK_SECONDS, standing)
-    return standing
-
-
 def plain_frame(request: Request[Any, Any, Any], csrf: str = "") -> tuple[Frame, Words]:
     """Frame and words without a look at the database: for strangers, and for errors."""
     frame = Frame(csrf=csrf, theme=theme_of(request), path=here(request))
@@ -102,7 +86,7 @@ async def provide_visit(request: Request[Any, Any, Any]) -> Visit:
     gate: Gate = request.app.state.gate
     company = await calendar.company(database)
     reader = await database.fetchrow("SELECT locale, time_zone FROM users WHERE id = $1", actor.id)
-    standing = await standing_clock(database, datetime.now(UTC))
+    standing = await calendar.standing(database, datetime.now(UTC))
     now = standing or datetime.now(UTC)
     say = Words(
         locale=(reader and reader["locale"]) or "en-US",

@@ -10,8 +10,9 @@ import httpx
 import msgspec
 import pytest
 
-from service import mail, schedule
+from service import crud, mail, schedule
 from service.db import Database
+from service.domains.opportunities import resource as opportunities
 from service.settings import Settings
 from service.worker import Worker
 from service.worker_main import handlers
@@ -248,6 +249,25 @@ async def test_what_is_due_comes_in_once(
     assert await texts(client, people.manager, note["id"]) == [("follow_up", "Look again: No buyer")]
     assert not [each for each in await inbox(client, people.rep) if each["text"] == "Due: Done"]
     assert "inbox.due" not in await schedule.tick(database, datetime.now(UTC))
+
+
+async def test_a_change_of_many_deals_is_one_notice(
+    client: httpx.AsyncClient, people: People, worker: Worker, database: Database
+) -> None:
+    deals = [
+        await made(client, "/opportunities", people.rep2, name=f"Of many {number}") for number in range(6)
+    ]
+    await worker.drain()
+    before = {each["id"] for each in await inbox(client, people.rep2)}
+    async with database.begin() as tx:
+        for row in deals:
+            old = await crud.locked(tx, opportunities, people.manager.actor, UUID(row["id"]))
+            await crud.update(tx, opportunities, people.manager.actor, old, {"next_step": "Call"})
+    await worker.drain()
+    fresh = [each for each in await inbox(client, people.rep2) if each["id"] not in before]
+    assert [each["text"] for each in fresh] == [
+        "Manager changed next step of “Of many 0”, and 5 more in the same change"
+    ]
 
 
 # By mail ---------------------------------------------------------------------------------------------
