@@ -17,7 +17,7 @@ from uuid import UUID
 
 import asyncpg
 
-from service import changes, ledger
+from service import changes, echo, ledger
 from service.access import Actor
 from service.crud import Resource
 from service.db import Database, Tx
@@ -224,6 +224,7 @@ class Importer:
 
     async def _write(self, tx: Tx, table: str, changed: list[tuple[Good, Values]]) -> None:
         await self.store.change(tx, table, [(good.id, values) for good, values in changed])
+        await echo.forget_plans(tx, len(changed))
         if self.completion:
             await self.completion.after(tx, self.store, table, [good for good, _ in changed])
 
