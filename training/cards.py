@@ -25,11 +25,14 @@ LIMITS = (
 )
 
 
-def card(one: Trained, version: int, sha256: str) -> dict[str, Any]:
-    """The card as it is stored with the version."""
+def card(one: Trained, version: int, sha256: str, code_version: str = "") -> dict[str, Any]:
+    """The card as it is stored with the version; `code_version` is the commit that trained it."""
     return {
         "model": one.model, "version": version, "tier": one.tier, "purpose": PURPOSE[one.model],
         "method": TIERS[one.tier], "training_as_of": one.as_of.isoformat(), "feature_set": one.feature_set.name,
+        "fingerprint": one.feature_set.fingerprint, "code_version": code_version,
+        "definitions": {name: one.feature_set.definitions[name] for name in one.features},
+        "window": [at.isoformat() for at in one.window or ()],
         "features": list(one.features), "data": {"sha256": one.data_sha256, "rows": one.rows, "available": one.available},
         "sha256": sha256, "evidence": one.evidence.document(), "verdict": one.verdict.document(),
         "metrics": dict(one.metrics), "naive": dict(one.naive), "segments": dict(one.segments),
@@ -47,6 +50,8 @@ def markdown(found: Mapping[str, Any]) -> str:
         f"Method: {found['method']}. Learned as of {found['training_as_of']} on {found['data']['rows']:,} rows of"
         f" {found['data']['available']:,} (sha256 `{found['data']['sha256'][:16]}`), {len(found['features'])} features of the set"
         f" `{found['feature_set']}`.",
+        f"Feature set `{found['fingerprint'][:16]}`, code `{found['code_version'][:12] or 'unknown'}`, data from"
+        f" {' to '.join(found['window']) or 'not stated'}.",
         "## May it serve?",
         *(
             f"- {'yes' if gate['passed'] else 'NO'}: {gate['name']}: {gate['words']}"

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from features.facts import Array
+from features.facts import Array, moment
 from features.facts import instant as at_instant
 from features.offline import digest, training_set
 from features.quality import described
@@ -184,6 +184,11 @@ async def deal_panel(
         digest(frame, outcome), fates(history), history.amount[now][taken], filled_at(history), available,
         Wider(whole, order, share),
     )  # fmt: skip
+
+
+def window(at: Array) -> tuple[datetime, datetime] | None:
+    """The first and the last of instants in days."""
+    return (moment(float(at.min()) * DAY), moment(float(at.max()) * DAY)) if len(at) else None
 
 
 def statistics_of(frame: pl.DataFrame, feature_set: FeatureSet, names: Sequence[str]) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from ml.lead import LeadModel, LeadPanel
 from ml.leak import Refusal
 from registry import verdict
 from training import judge
-from training.dataset import LeadSet, statistics_of
+from training.dataset import LeadSet, statistics_of, window
 from training.judge import Judged, Tell
 from training.trained import Evidence, Trained
 
@@ -168,6 +168,7 @@ def _candidate(
         available=found.available, naive=beside, segments=judge.by_segment(judged, ours, main), refusals=refusals,
         reliability=tuple(metrics.reliability(ours[main][known], judged.outcome[main][known])) if known.any() else (),
         background={"target": main}, parameters={"tier": tier},
+        window=window(found.panel.at),
         statistics=statistics_of(found.frame, feature_set, found.panel.frame.columns),
         notes=(f"learned from {len(found.panel)} of {found.available} looks at leads",
                f"judged on {int(known.sum())} later looks: converted within {main.split('_')[1].removesuffix('d')} days"),

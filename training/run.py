@@ -128,7 +128,7 @@ class Training:
         await champion.add(
             self.connection, one.model, version, tier=one.tier, feature_set=one.feature_set.fingerprint,
             metrics=dict(one.metrics) | {"naive": dict(one.naive)}, verdict=one.verdict.document(),
-            card=cards.card(one, version, sha256), folder=folder, sha256=sha256, run_id=None, training_as_of=one.as_of,
+            card=cards.card(one, version, sha256, code_version()), folder=folder, sha256=sha256, run_id=None, training_as_of=one.as_of,
             created_by="training",
         )  # fmt: skip
         return result_of(one, is_chosen=is_chosen) | {"version": version, "sha256": sha256}

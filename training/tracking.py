@@ -60,14 +60,20 @@ async def mirror(connection: Any, tracking_uri: str, artifacts_url: str) -> dict
     return {"runs": new, "champions": await set_aliases(connection, client)}
 
 
+_NAMED = """
+SELECT model, 'champion' AS alias, version FROM registry.champions
+UNION ALL SELECT model, alias, version FROM registry.aliases ORDER BY model, alias"""
+
+
 async def set_aliases(connection: Any, client: MlflowClient) -> dict[str, int]:
-    """Puts `champion` where our registry has it."""
+    """Puts `champion`, `challenger` and `shadow` where our registry has them; returns the champions."""
     found = {}
-    for row in await connection.fetch("SELECT model, version FROM registry.champions ORDER BY model"):
+    for row in await connection.fetch(_NAMED):
         theirs = version_of(client, row["model"], row["version"])
         if theirs is not None:
-            client.set_registered_model_alias(row["model"], ALIAS, theirs)
-            found[row["model"]] = row["version"]
+            client.set_registered_model_alias(row["model"], row["alias"], theirs)
+            if row["alias"] == ALIAS:
+                found[row["model"]] = row["version"]
     return found
 
 

@@ -53,6 +53,8 @@ class Trained:
     background: Mapping[str, Any] = field(default_factory=dict)
     parameters: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    window: tuple[datetime, datetime] | None = None
+    """The first and the last instant that was learned from."""
     statistics: Mapping[str, Any] = field(default_factory=dict)
     """Feature → what its values were in training (`features.quality.described`)."""
 

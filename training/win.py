@@ -21,7 +21,7 @@ from registry import verdict
 from registry.bundle import Bundle
 from registry.verdict import Gate
 from training import judge
-from training.dataset import DealSet, statistics_of
+from training.dataset import DealSet, statistics_of, window
 from training.judge import Judged, Tell
 from training.trained import Evidence, Trained
 
@@ -260,7 +260,8 @@ def _candidate(
         available=found.available, naive=beside, segments=judge.by_segment(judged, ours, main), refusals=refusals,
         reliability=tuple(metrics.reliability(ours[main][known], judged.outcome[main][known])) if known.any() else (),
         background={"stages": found.stages, "target": main}, parameters={"tier": tier, "stages": ", ".join(found.stages)},
-        notes=_notes(found, known, main), statistics=statistics_of(found.frame, feature_set, found.panel.frame.columns),
+        notes=_notes(found, known, main), window=window(found.panel.at),
+        statistics=statistics_of(found.frame, feature_set, found.panel.frame.columns),
     )  # fmt: skip
 
 

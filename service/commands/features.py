@@ -1,6 +1,5 @@
 """`sales features`: what models look at; filling the online store, and holding it to history."""
 
-import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,21 +9,13 @@ import numpy as np
 from features.catalogue import ENTITIES, FEATURES, SETS, own_set
 from features.facts import Array
 from features.reading import loader, values
+from service import backfilling
 from service.commands.common import json_option, show, with_database
 from service.db import Database
 from service.settings import Refused, Settings
 from service.store import Store, store_of
 
 CHUNK = 500
-SAMPLES = {
-    "opportunity": "SELECT id FROM opportunities WHERE deleted_at IS NULL AND status = 'open'"
-    " /* access:opportunities */",
-    "account": "SELECT id FROM accounts WHERE deleted_at IS NULL /* access:accounts */",
-    "user": "SELECT id FROM users WHERE deleted_at IS NULL",
-    "lead": "SELECT id FROM leads WHERE deleted_at IS NULL AND status NOT IN ('converted', 'unqualified')"
-    " /* access:leads */",
-}
-"""Whose facts are kept online."""
 
 
 @click.group()
@@ -50,21 +41,13 @@ def list_features(entity: str | None, as_json: bool) -> None:
 @features.command()
 @json_option
 def backfill(as_json: bool) -> None:
-    """Fill the online store anew from history, for everything that is open."""
+    """Fill the online store anew from history, for everything that is open. A run that was ended goes on."""
+
+    def tell(entity: str, done: int, total: int) -> None:
+        click.echo(f"{entity:<12} {done:,} of {total:,}", err=True)
 
     async def work(database: Database, settings: Settings) -> dict[str, int]:
-        store = store_of(database, settings.redis_url)
-        now = await store.now(is_fresh=True)
-        counts = {}
-        for entity, sql in SAMPLES.items():
-            ids = [row["id"] for row in await database.fetch(sql)]
-            with click.progressbar(length=len(ids), label=f"{entity:<12}", file=sys.stderr) as bar:
-                for start in range(0, len(ids), CHUNK):
-                    part = ids[start : start + CHUNK]
-                    await store.online.refresh(ENTITIES[entity], now.spine(part))
-                    bar.update(len(part))
-            counts[entity] = len(ids)
-        return counts
+        return await backfilling.backfill(store_of(database, settings.redis_url), settings.home, tell)
 
     counts = with_database(work)
     show(counts, as_json, ", ".join(f"{count} {entity}" for entity, count in counts.items()))
@@ -81,7 +64,7 @@ def check(sample: int, seed: int, as_json: bool) -> None:
         store = store_of(database, settings.redis_url)
         random = np.random.default_rng(seed)
         found: dict[str, Any] = {"compared": {}, "differ": []}
-        for entity, sql in SAMPLES.items():
+        for entity, sql in backfilling.WHOSE.items():
             ids = [row["id"] for row in await database.fetch(sql + " ORDER BY id")]
             chosen = [ids[i] for i in random.permutation(len(ids))[:sample]]
             found["compared"][entity] = len(chosen)

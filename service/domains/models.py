@@ -74,7 +74,8 @@ class Version(msgspec.Struct, kw_only=True):
 
 
 class Model(msgspec.Struct, kw_only=True):
-    """A model by name. Without a champion `reason` says what speaks in its place, and why."""
+    """A model by name. Without a champion `reason` says what speaks in its place, and why. `aliases`: the versions that
+    score silently."""
 
     name: str
     version: int | None
@@ -84,6 +85,7 @@ class Model(msgspec.Struct, kw_only=True):
     promotion_reason: str | None
     previous_version: int | None
     reason: str | None
+    aliases: dict[str, int]
     versions: list[Version]
 
 
@@ -134,6 +136,7 @@ async def _one(database: Database, name: str) -> dict[str, Any]:
         "promotion_reason": serving["reason"] if serving else None,
         "previous_version": serving["previous_version"] if serving else None,
         "reason": None if serving else _why_none(versions),
+        "aliases": {row["alias"]: row["version"] for row in await silent.aliases(database, name)},
         "versions": versions,
     }
 

@@ -1,6 +1,7 @@
 """Features over the API: the catalogue, the values now (from Redis or, without it, from PostgreSQL) and then."""
 
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,6 +9,7 @@ from litestar.testing import AsyncTestClient
 from redis.asyncio import Redis
 
 from features.catalogue import FEATURES, SETS
+from service import backfilling
 from service.db import Database
 from service.reasons import GROUPS
 from service.settings import Settings
@@ -179,3 +181,30 @@ def test_names_are_columns_and_meanings_are_written() -> None:
 def test_every_feature_of_a_model_has_its_reason(entity: str, set_name: str) -> None:
     told = [name for group in GROUPS[entity] for name in group.features]
     assert sorted(told) == sorted(SETS[set_name].names)
+
+
+async def test_a_backfill_that_was_ended_goes_on_where_it_was(
+    client: AsyncTestClient, people: People, worker: Worker, database: Database, settings: Settings, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    for _ in range(5):
+        await make(client, people, worker)
+    monkeypatch.setattr(backfilling, "CHUNK", 2)
+    store, told = store_of(database, settings.redis_url), []
+
+    def tell(entity: str, done: int, total: int) -> None:
+        told.append((entity, done, total))
+        if len(told) == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        await backfilling.backfill(store, tmp_path, tell)
+    total = told[0][2]
+    assert [done for _, done, _ in told] == [2, 4]
+    counts = await backfilling.backfill(store, tmp_path, tell)
+    assert counts["opportunity"] == total - 4
+    assert ("opportunity", total, total) in told
+    assert not (tmp_path / "backfill.json").exists()
+    assert (await backfilling.backfill(store, tmp_path, tell))["opportunity"] == total
+    (tmp_path / "backfill.json").write_text("nonsense")
+    assert (await backfilling.backfill(store, tmp_path, tell))["opportunity"] == total

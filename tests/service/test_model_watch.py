@@ -49,6 +49,8 @@ async def test_a_silent_version_is_kept_beside_each_score_and_serves_nothing(
     assert row["chances"]["silent"][2] > row["chances"]["champion"][2] > 0
     listed = (await client.get("/models/win/aliases", headers=people.rep.headers)).json()["items"]
     assert [(one["alias"], one["version"], one["reason"]) for one in listed] == [("shadow", other, "to see")]
+    whole = (await client.get("/models", headers=people.rep.headers)).json()["items"]
+    assert next(one for one in whole if one["name"] == "win")["aliases"] == {"shadow": other}
     assert (await client.delete(url, headers=people.data.headers)).status_code == 204
     assert (await client.delete(url, headers=people.data.headers)).status_code == 404
     await score_all(database, settings)

@@ -9,7 +9,7 @@
 # ---
 
 # %% [markdown]
-# # Retrain the win model
+# # Retrain and register the win model
 #
 # A challenger, from the feature store to the registry. The question: do trees, or a line, know more of the next weeks than
 # the rates by stage? Everything here is known *then*: each row is a deal at an instant with what one could know at it.
@@ -19,6 +19,7 @@
 # %%
 import os
 
+import httpx
 import matplotlib.pyplot as plt
 import numpy as np
 import polars as pl
@@ -157,6 +158,28 @@ try:
     print(pl.DataFrame([{"figure": key} | {name: of.get(key) for name, of in figures.items()} for key in wanted]))
 except tracking.Unreachable as reason:
     print("MLflow is not there:", reason)
+
+# %% [markdown]
+# ## Promoted, and rolled back
+# Over the API, under a data scientist's token (`SALES_URL`, `SALES_TOKEN`): an event tells of each, all processes follow
+# without a restart. A version that a gate refused needs a written reason, which its card keeps.
+
+# %%
+if "SALES_TOKEN" in os.environ:
+    api = httpx.Client(base_url=f"{os.environ['SALES_URL']}/api/v1", headers={"Authorization": f"Bearer {os.environ['SALES_TOKEN']}"})
+    before = next(one for one in api.get("/models").json()["items"] if one["name"] == "win")["version"]
+    asked = {"version": registered["version"], "reason": "tried in a notebook"}
+    if not registered["is_publishable"]:
+        asked["override"] = "tried in a notebook; rolled back at once"
+    served = api.post("/models/win/promote", json=asked, headers={"Idempotency-Key": f"notebook-{registered['sha256'][:16]}"})
+    print("promoted:", served.status_code, served.json())
+    if before is not None:
+        once = {"Idempotency-Key": f"back-{registered['sha256'][:16]}"}
+        back = api.post("/models/win/rollback", json={"reason": "the trial is over"}, headers=once)
+        print("rolled back:", back.status_code, back.json())
+    print("on the card:", api.get("/models/win/card", params={"version": registered["version"]}).json()["promotions"])
+else:
+    print("no SALES_TOKEN: `sales token ADDRESS` prints one of a data scientist's")
 
 # %%
 await connection.close()
