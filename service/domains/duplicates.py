@@ -289,6 +289,53 @@ async def _shown(run: Database | Tx, actor: Actor, items: list[Row]) -> list[Row
     return sorted(shown, key=lambda item: order[item["id"]])
 
 
+async def listed(
+    database: Database,
+    actor: Actor,
+    entities: Sequence[str],
+    status: str,
+    size: int,
+    *,
+    least: float = 0.0,
+    record_id: UUID | None = None,
+    cursor: str | None = None,
+) -> tuple[list[Row], str | None]:
+    """A page of the pairs that this actor sees, the likeliest first, and the cursor of the next one."""
+    params = Params([status, least])
+    conditions = ["(" + " OR ".join(_condition(actor, entity, params) for entity in entities) + ")"]
+    if record_id is not None:
+        conditions.append(f"{params.add(record_id)}::uuid IN (p.first_id, p.second_id)")
+    if cursor is not None:
+        points, last = _position(cursor)
+        conditions.append(f"(p.score, p.id) < ({params.add(points)}::float8, {params.add(last)}::uuid)")
+    rows = await database.fetch(
+        f"SELECT p.* FROM duplicate_pairs p WHERE p.status = $1 AND p.score >= $2::float8"
+        f" AND {' AND '.join(conditions)} ORDER BY p.score DESC, p.id DESC LIMIT {size + 1}",
+        *params,
+    )
+    following = encode_cursor([rows[size - 1]["score"], rows[size - 1]["id"]]) if len(rows) > size else None
+    return await _shown(database, actor, [dict(row) for row in rows[:size]]), following
+
+
+async def decide(
+    tx: Tx, actor: Actor, entity: str, ids: Sequence[UUID], status: Status, note: str | None
+) -> Row:
+    """Keeps what somebody said of two records that they see."""
+    first, second = sorted(ids)
+    if first == second:
+        raise Invalid.at("/ids/1", "must be another record")
+    await _known(tx, actor, entity, [first, second])
+    rows = await rows_of(tx, entity, [first, second])
+    points, reasons = alike.score(entity, rows[first], rows[second])
+    await keep(tx, entity, [(first, second, points, reasons)])
+    pair = await tx.fetchrow(
+        "UPDATE duplicate_pairs SET status = $4, note = $5, decided_by_id = $6, decided_at = now()"
+        " WHERE entity = $1 AND first_id = $2 AND second_id = $3 RETURNING *",
+        *(entity, first, second, status, note, actor.id),
+    )
+    return (await _shown(tx, actor, [dict(pair)]))[0]
+
+
 handlers: dict[str, Handler] = {"duplicates.look": look, "duplicates.scan": scan}
 
 # Routes --------------------------------------------------------------------------------------------
@@ -313,21 +360,10 @@ async def many(
         raise BadRequest(f"entity: there are {', '.join(KINDS)}.")
     if status not in ("open", "dismissed"):
         raise BadRequest("status: there are open and dismissed.")
-    size, params = max(1, min(200, limit)), Params([status, min_score])
-    kinds = [entity] if entity else list(KINDS)
-    conditions = ["(" + " OR ".join(_condition(actor, kind, params) for kind in kinds) + ")"]
-    if id is not None:
-        conditions.append(f"{params.add(id)}::uuid IN (p.first_id, p.second_id)")
-    if cursor is not None:
-        points, last = _position(cursor)
-        conditions.append(f"(p.score, p.id) < ({params.add(points)}::float8, {params.add(last)}::uuid)")
-    rows = await database.fetch(
-        f"SELECT p.* FROM duplicate_pairs p WHERE p.status = $1 AND p.score >= $2::float8"
-        f" AND {' AND '.join(conditions)} ORDER BY p.score DESC, p.id DESC LIMIT {size + 1}",
-        *params,
-    )
-    following = encode_cursor([rows[size - 1]["score"], rows[size - 1]["id"]]) if len(rows) > size else None
-    items = await _shown(database, actor, [dict(row) for row in rows[:size]])
+    items, following = await listed(
+        database, actor, [entity] if entity else list(KINDS), status, max(1, min(200, limit)),
+        least=min_score, record_id=id, cursor=cursor,
+    )  # fmt: skip
     return answer({"items": items, "next": following})
 
 
@@ -388,24 +424,8 @@ async def start(
 async def _decide(request: Request[Any, Any, Any], tx: Tx, actor: Actor, status: Status) -> Response[bytes]:
     require(actor, "duplicates", "update")
     asked = await body(request, Decision)
-    first, second = sorted(asked.ids)
-    if first == second:
-        raise Invalid.at("/ids/1", "must be another record")
-    await _known(tx, actor, asked.entity, [first, second])
-    rows = await rows_of(tx, asked.entity, [first, second])
-    points, reasons = alike.score(asked.entity, rows[first], rows[second])
-    await keep(tx, asked.entity, [(first, second, points, reasons)])
-    pair = await tx.fetchrow(
-        "UPDATE duplicate_pairs SET status = $4, note = $5, decided_by_id = $6, decided_at = now()"
-        " WHERE entity = $1 AND first_id = $2 AND second_id = $3 RETURNING *",
-        asked.entity,
-        first,
-        second,
-        status,
-        None if asked.note is UNSET else asked.note,
-        actor.id,
-    )
-    return answer((await _shown(tx, actor, [dict(pair)]))[0])
+    note = None if asked.note is UNSET else asked.note
+    return answer(await decide(tx, actor, asked.entity, asked.ids, status, note))
 
 
 @post("/duplicates/dismiss", status_code=200, opt={"body": Decision, "answer": Pair})

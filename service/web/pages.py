@@ -26,6 +26,7 @@ from service.web import (
     day_page,
     deal_forms,
     deal_page,
+    duplicates_page,
     features_page,
     forecast_page,
     guest_page,
@@ -288,7 +289,7 @@ web = Router(
     route_handlers=[
         home, sign_in_form, sign_in, sign_in_link, use_link, sign_out, theme, asset,
         *board_page.routes, *deal_page.routes, *forecast_page.routes, *features_page.routes, *day_page.routes,
-        *inbox_page.routes, *room_forms.routes, *deal_forms.routes,
+        *inbox_page.routes, *duplicates_page.routes, *room_forms.routes, *deal_forms.routes,
     ],
     dependencies={"visit": Provide(provide_visit)},
     exception_handlers={
