@@ -99,7 +99,7 @@ def _places(name: str, actor: Actor, params: Params) -> list[tuple[str, str]]:
     Who sees a deal, or a lead, sees all that was done about it; of an account or a contact it depends on the deal.
     """
     of_seen = name in ("opportunity", "lead")
-    column, seen = f"{name}_id", visible(SYSTEM if of_seen else actor, "activities", "t", params)
+    column, seen = f"{name}_id", visible(SYSTEM if of_seen else actor, "activities", "t", params, each=True)
     live = f"t.deleted_at IS NULL AND {seen}"
     found = [("activities", f"t.{column} = $1 AND {live}")]
     if name in ("contact", "lead"):
@@ -141,7 +141,9 @@ def statement(
                 )
             )
     if "note" in kinds:
-        where = f"t.{name}_id = $1 AND t.deleted_at IS NULL AND {visible(actor, 'notes', 't', params)}"
+        where = (
+            f"t.{name}_id = $1 AND t.deleted_at IS NULL AND {visible(actor, 'notes', 't', params, each=True)}"
+        )
         parts.append(
             _branch("note", _shown(actor, "notes", _NOTE), "notes", "created_at", where, limit, after)
         )
