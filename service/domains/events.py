@@ -14,7 +14,7 @@ from litestar.params import FromQuery
 
 from service import history, sight
 from service.access import Actor, hidden, require
-from service.db import Database
+from service.db import Database, metadata
 from service.errors import BadRequest
 from service.query import decode_cursor, encode_cursor
 from service.wire import answer
@@ -108,8 +108,8 @@ async def changes(database: Database, actor: Actor, rows: list[Any]) -> dict[UUI
     for entity_type in {row["entity_type"] for row in rows}:
         table = sight.table_of(entity_type)
         mine = [row for row in rows if row["entity_type"] == entity_type]
-        if table is None:
-            continue
+        if table is None or not metadata.tables[table].info.get("business"):
+            continue  # what is derived, such as a recommendation, has no history to read changes from
         columns = [[row[name] for row in mine] for name in ("entity_id", "id", "change_id", "entity_version")]
         versions = await database.fetch(_VERSIONS.format(table=table), *columns)
         unseen = hidden(actor, table)

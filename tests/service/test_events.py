@@ -122,3 +122,22 @@ async def test_a_made_up_position_is_refused(after: str, client: httpx.AsyncClie
     assert (
         await client.get("/events", params={"after": after}, headers=people.rep.headers)
     ).status_code == 400
+
+
+async def test_what_is_derived_stands_in_the_feed_without_changes(
+    client: httpx.AsyncClient, people: People, database: Database
+) -> None:
+    """A recommendation has a table and no history."""
+    deal = (await client.post("/opportunities", headers=people.rep.headers, json={"name": "D"})).json()["id"]
+    recommendation = new_id()
+    async with database.begin() as tx:
+        await tx.execute(
+            "INSERT INTO recommendations (id, opportunity_id, action, title, reason, source, rank, expires_at)"
+            " VALUES ($1, $2, 'call', 'Call', 'R', 'rule', 1, now())",
+            recommendation,
+            deal,
+        )
+        await record(tx, SYSTEM, "recommendation.created", "recommendation", recommendation)
+    (told,) = await pages(client, people.rep.headers, entity_id=str(recommendation))
+    assert (told["kind"], told["changes"]) == ("recommendation.created", [])
+    assert await pages(client, people.stranger.headers, entity_id=str(recommendation)) == []

@@ -9,6 +9,7 @@ import pytest
 
 from service.db import Database
 from service.mentions import handles
+from service.worker import Worker
 from tests.conftest import People
 from tests.service import files
 
@@ -308,3 +309,43 @@ async def test_why_one_sees_a_part_of_a_room_or_not(
         f"/access/explain?record=reminders:{reminder['id']}", headers=people.admin.headers
     )
     assert other.status_code == 404
+
+
+async def test_a_private_inspection_is_not_found_sideways(
+    client: httpx.AsyncClient, people: People, world: World, worker: Worker
+) -> None:
+    """Neither by search, nor in the feed of events, nor by its history."""
+    body = {
+        "kind": "inspection",
+        "opportunity_id": world.deal,
+        "body": "The zebrafish budget is a bluff",
+        "is_private": True,
+    }
+    note = await made(client, "/notes", people.manager.headers, **body)
+    await worker.drain()
+    for person, found in ((people.manager, True), (people.rep, False), (people.stranger, False)):
+        search = await client.get("/search?q=zebrafish+budget&kind=note", headers=person.headers)
+        assert ("zebrafish" in search.text) is found, person.email
+        feed = await client.get("/events?limit=200&kind=note.created", headers=person.headers)
+        assert feed.status_code == 200, feed.text
+        assert (note["id"] in feed.text) is found, person.email
+        history = await client.get(f"/notes/{note['id']}/history", headers=person.headers)
+        assert history.status_code == (200 if found else 404), person.email
+
+
+async def test_a_reminder_is_not_found_sideways(
+    client: httpx.AsyncClient, people: People, world: World
+) -> None:
+    body = {"record_type": "opportunity", "record_id": world.deal, "remind_at": "2030-01-01T00:00:00Z"}
+    mine = await made(client, "/reminders", people.rep.headers, **body, text="Ask about the quokka")
+    for person in (people.manager, people.ops, people.admin):
+        for path in ("/events?limit=200&kind=reminder.created", "/reminders", f"/opportunities/{world.deal}/room"):
+            answer = await client.get(path, headers=person.headers)
+            assert mine["id"] not in answer.text, (person.email, path)
+            assert "quokka" not in answer.text
+        assert (
+            await client.get(f"/reminders/{mine['id']}/history", headers=person.headers)
+        ).status_code == 404
+        assert (
+            await client.patch(f"/reminders/{mine['id']}", headers=person.headers, json={"text": "x"})
+        ).status_code == 404
