@@ -113,13 +113,14 @@ class Resource(msgspec.Struct, kw_only=True, eq=False):
 def plain(value: msgspec.Struct) -> Row:
     """The members that were sent, as python values (nested Structs as plain lists and dicts)."""
     return {
-        name: msgspec.to_builtins(member, builtin_types=(datetime, UUID)) if _nested(member) else member
+        name: msgspec.to_builtins(member, builtin_types=(datetime, UUID)) if nested(member) else member
         for name in value.__struct_fields__
         if (member := getattr(value, name)) is not msgspec.UNSET
     }
 
 
-def _nested(member: Any) -> bool:
+def nested(member: Any) -> bool:
+    """Whether a member is a shape of its own, or a list of such."""
     return isinstance(member, msgspec.Struct) or (
         isinstance(member, (list, tuple)) and bool(member) and isinstance(member[0], msgspec.Struct)
     )

@@ -15,7 +15,7 @@ from service.crud import Resource
 from service.errors import Conflict, Forbidden, Invalid
 from service.ids import new_id
 from service.importing.known import AMBIGUOUS, Known
-from service.importing.records import Record, Report, Values, Version, refs_of
+from service.importing.records import POINTING, Record, Report, Values, Version, refs_of
 from service.shapes import patch_of
 
 Complete = Callable[[str, Values, "Good"], Values]
@@ -164,7 +164,10 @@ class Judge:
         """The typed values; the whole state beside itself: it is judged as it is, not the way by which it came about."""
         table = good.record.table
         resource = self.resources[table]
-        resolved = {name: self.known.resolve(value) for name, value in sent.items()}
+        resolve = self.known.resolve
+        resolved = {
+            name: resolve(value) if type(value) in POINTING else value for name, value in sent.items()
+        }
         values = typed(resource, resolved, whole=is_first and not good.is_here)
         if self.complete:
             values = self.complete(table, values, good)
@@ -205,19 +208,28 @@ def typed(resource: Resource, values: Values, *, whole: bool) -> Values:
         )
     except msgspec.ValidationError as error:
         raise _pointed(error) from None
-    shaped = crud.plain(found)
-    columns = resource.table.c
+    columns = _columns(resource.table)
     result: Values = {}
     for name, value in values.items():
-        if name in fields and name != resource.nested:
-            result[name] = shaped.get(name)
+        if name in asked:
+            given = getattr(found, name)
+            if crud.nested(given):
+                given = msgspec.to_builtins(given, builtin_types=(datetime, UUID))
+        elif name in fields and name != resource.nested:
+            given = None
         elif name in columns:
-            result[name] = _as(columns[name], value)
+            given = _as(columns[name], value)
         else:
             raise Invalid.at(f"/{name}", f"is no field of {resource.key}")
-        if isinstance(result[name], str) and "\0" in result[name]:
+        if type(given) is str and "\0" in given:
             raise Invalid.at(f"/{name}", "holds the character NUL")
+        result[name] = given
     return result
+
+
+@cache
+def _columns(table: sa.Table) -> dict[str, sa.Column[Any]]:
+    return dict(table.columns.items())
 
 
 _PYTHON: dict[str, Any] = {

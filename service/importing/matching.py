@@ -10,7 +10,7 @@ from rapidfuzz import fuzz
 from service.errors import Invalid
 from service.importing import cells
 from service.importing.sheets import Sheet
-from service.importing.targets import EXTERNAL, Target
+from service.importing.targets import EXTERNAL, Target, target_of
 
 SURE = 0.6
 """From this confidence on a guess is taken without a question."""
@@ -250,9 +250,10 @@ def settled(
             raise Invalid.at(f"/mapping/{column}", f"is no column of {sheet.name}")
         if wanted.field is None:
             continue
-        if wanted.field not in fields:
+        target = target_of(wanted.field, fields)
+        if target is None:
             raise Invalid.at(f"/mapping/{column}", f"there is no field {wanted.field[:80]!r}")
         if wanted.field in {target.name for target, _ in found.values()}:
             raise Invalid.at(f"/mapping/{column}", f"another column goes into {wanted.field} already")
-        found[column] = (fields[wanted.field], wanted.format or formats.get(column))
+        found[column] = (target, wanted.format or formats.get(column))
     return found

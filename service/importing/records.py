@@ -22,6 +22,10 @@ class Ref(msgspec.Struct, frozen=True):
     by: str = ""
 
 
+POINTING = frozenset({Ref, list})
+"""The types of values that may point at other records."""
+
+
 class Kept(msgspec.Struct):
     """The row of a file behind a record or a version: its own id, and the cells that the product would write differently."""
 
@@ -135,9 +139,10 @@ class Report(msgspec.Struct, kw_only=True):
 def refs_of(version: Version) -> Iterator[tuple[str, Ref]]:
     """Every reference of a version with its column; lists of references one by one."""
     for column, value in version.values.items():
-        if isinstance(value, Ref):
+        kind = type(value)
+        if kind is Ref:
             yield column, value
-        elif isinstance(value, list):
+        elif kind is list:
             for part in value:
                 for inner in part.values() if isinstance(part, dict) else (part,):
                     if isinstance(inner, Ref):

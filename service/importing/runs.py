@@ -24,7 +24,7 @@ from service.importing.completing import Completion
 from service.importing.known import NATURAL, Known
 from service.importing.records import Context, Fault, Item, Report
 from service.importing.sheets import Sheet
-from service.importing.targets import custom_targets, targets
+from service.importing.targets import custom_targets, target_of, targets
 from service.integrations import demo, described, maven, salesforce
 from service.jobs import Job
 from service.resources import RESOURCES
@@ -275,7 +275,11 @@ async def _import_sheet(job: Job, sheet: Sheet) -> dict[str, Any]:
     assert job.actor_id is not None
     actor = await actor_of_user(database, job.actor_id, door="import")
     fields = targets(resource, await custom_targets(database, resource))
-    settled = {name: (fields[one["field"]], one["format"]) for name, one in asked["mapping"].items()}
+    settled = {
+        name: (target, one["format"])
+        for name, one in asked["mapping"].items()
+        if (target := target_of(one["field"], fields))
+    }
     stood = await database.fetchrow("SELECT state, errors FROM jobs WHERE id = $1", job.id)
     report, position, now = _report(job, stood["state"], stood["errors"])
     if not position:

@@ -1,7 +1,8 @@
 """What a column of a file can go into: the fields of a resource, parts of addresses, references by a key, custom fields."""
 
+import re
 import types
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
@@ -16,6 +17,7 @@ from service.importing.known import BY
 from service.query import columns
 from service.shapes import Address
 
+CUSTOM = re.compile(r"cf\.[a-z][a-z0-9_]{0,63}")
 EXTERNAL = "external_id"
 """The target of a column that holds the record's id in its source: the key of upserts."""
 ADDRESS = tuple(Address.__struct_fields__)
@@ -95,6 +97,13 @@ def _kind(name: str, hint: Any) -> tuple[str, frozenset[str]]:
         inner = _kind("", get_args(hint)[0])[0] if get_args(hint) else "text"
         return ("list" if inner == "text" else "json"), frozenset()
     return _NAMED.get(name) or _KINDS.get(hint, "json"), frozenset()
+
+
+def target_of(name: str, fields: Mapping[str, Target]) -> Target | None:
+    """The target of this name; `cf.key` is one whether or not the key is defined."""
+    if name in fields:
+        return fields[name]
+    return Target(name, "text") if CUSTOM.fullmatch(name) else None
 
 
 async def custom_targets(database: Database, resource: Resource) -> dict[str, Target]:

@@ -14,7 +14,7 @@ from service.errors import Invalid
 from service.importing import plain
 from service.importing.records import Context, Fault, Item
 from service.importing.sheets import FORMATS, Cells, Line, Sheet, look
-from service.importing.targets import Target, targets
+from service.importing.targets import Target, target_of, targets
 from service.resources import RESOURCES
 
 
@@ -64,7 +64,7 @@ def load(path: Path) -> Description:
             raise Invalid(f"{path.name}: {file.resource!r} is none of {', '.join(sorted(RESOURCES))}.")
         known = targets(RESOURCES[file.resource])
         for column, wanted in file.wanted().items():
-            if wanted.field not in known and not wanted.field.startswith("cf."):
+            if target_of(wanted.field, known) is None:
                 raise Invalid(
                     f"{path.name}: {column!r} goes into {wanted.field!r}, which {file.resource} have not."
                 )
@@ -100,8 +100,8 @@ def _records(file: Described, sheet: Sheet, context: Context) -> Iterator[Item]:
     known = targets(RESOURCES[file.resource])
     settled: dict[str, tuple[Target, str | None]] = {}
     for column, wanted in file.wanted().items():
-        if column in sheet.columns:
-            target = known.get(wanted.field) or Target(wanted.field, "text")
+        target = target_of(wanted.field, known)
+        if target and column in sheet.columns:
             settled[column] = (target, wanted.format)
     for column in sheet.columns:
         if column not in settled:

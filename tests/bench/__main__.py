@@ -1,6 +1,6 @@
 """`make bench`: one table, each figure beside its limit.
 
-Parts: requests, maven, scores, scoring, activities, duplicates, product; by default all.
+Parts: requests, maven, files, scores, scoring, activities, duplicates, product; by default all.
 """
 
 import argparse
@@ -10,10 +10,10 @@ from pathlib import Path
 import click
 
 from service.settings import ROOT
-from tests.bench import activities, imports, product, requests, scoring, sets
+from tests.bench import activities, files, imports, product, requests, scoring, sets
 from tests.bench.table import Row, render
 
-PARTS = ("requests", "maven", "scores", "scoring", "activities", "duplicates", "product")
+PARTS = ("requests", "maven", "files", "scores", "scoring", "activities", "duplicates", "product")
 
 
 def main() -> int:
@@ -29,6 +29,12 @@ def main() -> int:
     parser.add_argument(
         "--rows", type=int, default=200_000, help="activities, and contacts, of the large company"
     )
+    parser.add_argument(
+        "--deals",
+        type=int,
+        default=100_000,
+        help="opportunities that go in as files; ten times as many rows go out",
+    )
     chosen = parser.parse_args()
     found: list[Row] = []
     for part in chosen.parts or PARTS:
@@ -37,6 +43,8 @@ def main() -> int:
             found += requests.rows(chosen.requests)
         elif part == "maven":
             found += imports.rows(ROOT.parent / "shared" / "data" / "maven_crm")
+        elif part == "files":
+            found += files.rows(chosen.deals, chosen.deals * 10)
         elif part == "activities":
             found += activities.rows(chosen.rows)
         elif part == "scores":

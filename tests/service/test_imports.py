@@ -231,6 +231,19 @@ async def test_the_report_is_the_same_dry_and_its_file_has_all(
     await client.post(f"/jobs/{real['id']}/undo", headers=people.ops.headers)
 
 
+async def test_a_column_goes_into_a_custom_field(client: httpx.AsyncClient, people: People, put: Any) -> None:
+    mapping = {"Name": "last_name", "Mail": "email", "Shoe": "cf.shoe_size"}
+    job = await put("Name,Mail,Shoe\nCustom,cf@x.example,44\n", mapping=mapping)
+    assert job["errors"] == []
+    await put(
+        "Name,Mail,Hat\nCustom,cf@x.example,57\n",
+        mapping={"Name": "last_name", "Mail": "email", "Hat": "cf.hat"},
+        key="email",
+    )
+    (one,) = await listed(client, people, "/contacts?last_name=Custom")
+    assert one["cf"] == {"shoe_size": "44", "hat": "57"}
+
+
 async def test_keys_decide_who_is_who(client: httpx.AsyncClient, people: People, put: Any) -> None:
     await put("last_name,email,title\nKey,key@x.example,Clerk\n")
     job = await put("last_name,email,title\nKey,KEY@x.example,Boss\n", key="email")
