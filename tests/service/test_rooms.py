@@ -339,7 +339,11 @@ async def test_a_reminder_is_not_found_sideways(
     body = {"record_type": "opportunity", "record_id": world.deal, "remind_at": "2030-01-01T00:00:00Z"}
     mine = await made(client, "/reminders", people.rep.headers, **body, text="Ask about the quokka")
     for person in (people.manager, people.ops, people.admin):
-        for path in ("/events?limit=200&kind=reminder.created", "/reminders", f"/opportunities/{world.deal}/room"):
+        for path in (
+            "/events?limit=200&kind=reminder.created",
+            "/reminders",
+            f"/opportunities/{world.deal}/room",
+        ):
             answer = await client.get(path, headers=person.headers)
             assert mine["id"] not in answer.text, (person.email, path)
             assert "quokka" not in answer.text
