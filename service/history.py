@@ -12,7 +12,7 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 
-from service.access import Actor, guard
+from service.access import Actor, guard, hidden
 from service.db import Database, Params, Tx, metadata
 
 KEEPING = ("event_id", "change_id", "known_from", "known_to", "recorded_at")
@@ -39,9 +39,9 @@ async def versions(
 ) -> list[Any]:
     """All versions of one record, newest first, each with its event's kind, actor and door; for who may see it now."""
     params = Params([record_id, limit])
-    seen = guard(actor, resource, "t", params)
+    seen, unseen = guard(actor, resource, "t", params), params.add(sorted(hidden(actor, resource)))
     return await database.fetch(
-        f"SELECT to_jsonb(h) AS row, h.known_from, h.recorded_at, h.change_id, h.event_id, e.kind, e.actor_id, e.door"
+        f"SELECT to_jsonb(h) - {unseen}::text[] AS row, h.known_from, h.recorded_at, h.change_id, h.event_id, e.kind, e.actor_id, e.door"
         f" FROM history.{resource} h LEFT JOIN ledger.events e ON e.id = h.event_id"
         f" WHERE h.id = $1 AND EXISTS (SELECT 1 FROM {resource} t WHERE t.id = h.id AND {seen})"
         f" ORDER BY h.known_from DESC, h.version DESC LIMIT $2",

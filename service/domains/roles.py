@@ -1,7 +1,6 @@
 """Roles: the six built-in ones, and custom ones that take permissions and fields away from the one they are based on."""
 
 from collections.abc import Iterator
-from functools import cache
 from typing import Annotated, Any
 
 from msgspec import UNSET, Meta
@@ -58,11 +57,8 @@ RoleItem = item_of(roles, RoleDraft, permissions=dict[str, list[str]])
 # Rules ---------------------------------------------------------------------------------------------
 
 
-@cache
-def _guarded() -> frozenset[str]:
-    return frozenset(
-        ("accounts", "contacts", "leads", "opportunities", "stakeholders", "activities", "notes")
-    )
+HIDEABLE = frozenset(("accounts", "contacts", "leads", "opportunities", "stakeholders"))
+"""Whose fields a role may lose. What notes and activities say is searched as one text: it is seen whole, or not at all."""
 
 
 def _removed(row: Row) -> Iterator[Pointer]:
@@ -75,7 +71,7 @@ def _removed(row: Row) -> Iterator[Pointer]:
 def _fields(row: Row, name: str, kept: frozenset[str]) -> Iterator[Pointer]:
     for index, path in enumerate(row.get(name) or ()):
         table, _, field = path.partition(".")
-        if table not in _guarded() or field not in query.columns(table):
+        if table not in HIDEABLE or field not in query.columns(table):
             yield fault(f"{name}/{index}", "there is no such field of a record")
         elif field in kept:
             yield fault(f"{name}/{index}", "cannot be hidden: lists, boards and totals are made of it")

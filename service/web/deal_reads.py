@@ -4,7 +4,7 @@ from typing import Any
 from uuid import UUID
 
 from service import history
-from service.access import guard, visible
+from service.access import guard, hidden, visible
 from service.db import Params
 from service.domains.opportunities import PUSHES
 from service.errors import NotFound
@@ -33,9 +33,11 @@ async def deal(visit: Visit, deal_id: UUID) -> Row:
     )
     if row is None:
         raise NotFound("There is no such deal, or it is not yours to see.")
-    found = dict(row)
+    found = dict(row) | dict.fromkeys(hidden(visit.actor, "opportunities"))
+    if "industry" in hidden(visit.actor, "accounts"):
+        found["industry"] = None
     found["account"] = (
-        {"name": row["account_name"], "industry": row["industry"]} if row["account_name"] else None
+        {"name": row["account_name"], "industry": found["industry"]} if row["account_name"] else None
     )
     found["owner"] = {"name": row["owner_name"]} if row["owner_name"] else None
     return found
@@ -130,8 +132,9 @@ async def stakeholders(visit: Visit, deal_id: UUID) -> list[Row]:
     params = Params([deal_id])
     seen = visible(visit.actor, "stakeholders", "t", params)
     contact = guard(visit.actor, "contacts", "c", params)
+    title = "NULL::text AS title" if "title" in hidden(visit.actor, "contacts") else "c.title"
     rows = await visit.database.fetch(
-        "SELECT t.role, t.influence, t.sentiment, c.title,"
+        f"SELECT t.role, t.influence, t.sentiment, {title},"
         " coalesce(nullif(concat_ws(' ', c.first_name, c.last_name), ''), 'A contact') AS name"
         " FROM stakeholders t"
         f" LEFT JOIN contacts c ON c.id = t.contact_id AND c.deleted_at IS NULL AND {contact}"

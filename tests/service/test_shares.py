@@ -202,6 +202,40 @@ async def test_a_custom_role_takes_away_and_nothing_else(client: Client, people:
     assert "annual_revenue" in (await client.get(url, headers=people.rep2.headers)).json()
 
 
+async def test_a_field_hidden_by_a_custom_role_is_hidden_everywhere(client: Client, people: People) -> None:
+    """On the deal's page, in its history, timeline and events, on the board, in the day, by GraphQL."""
+    deal = await post(client, people.rep2, "/opportunities", name="Kept", next_step="canary5c")
+    url = f"/opportunities/{deal['id']}"
+    role = await post(
+        client,
+        people.admin,
+        "/roles",
+        key="narrow",
+        name="Narrow",
+        base_role="rep",
+        hidden_fields=["opportunities.next_step"],
+    )
+    page = "http://testserver.local"
+    looks = (
+        url, f"{url}/history", f"{url}/timeline", f"{url}/room", f"{url}/recommendations", "/opportunities", "/board",
+        "/events?limit=200", "/me/day", "/changes", "/search?q=canary5c", f"{page}/deals/{deal['id']}", f"{page}/board",
+    )  # fmt: skip
+    shown = [(await client.get(look, headers=people.rep2.headers)).text for look in looks]
+    assert sum("canary5c" in text for text in shown) >= 4
+    me = f"/users/{people.rep2.id}"
+    assert (
+        await client.patch(me, headers=people.ops.headers, json={"role_id": role["id"]})
+    ).status_code == 200
+    for look in looks:
+        answer = await client.get(look, headers=people.rep2.headers)
+        assert answer.status_code == 200, (look, answer.text)
+        assert "canary5c" not in answer.text.replace("q=canary5c", ""), look
+    question = {"query": f'{{ opportunity(id: "{deal["id"]}") {{ name next_step }} }}'}
+    answered = await client.post(f"{page}/graphql", headers=people.rep2.headers, json=question)
+    assert "Cannot query field 'next_step'" in answered.json()["errors"][0]["message"]
+    assert (await client.patch(me, headers=people.ops.headers, json={"role_id": None})).status_code == 200
+
+
 @pytest.mark.parametrize(
     ("body", "pointer"),
     [
