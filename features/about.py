@@ -57,6 +57,8 @@ def known_at(one: Feature) -> str:
 
 def time_to_live(one: Feature) -> int:
     """Seconds for which the facts behind it may be served from the online store without being read again."""
+    if not ENTITIES[one.entity].is_kept:
+        return 0
     return 7 * 24 * 3600 if ENTITIES[one.entity].weekly else LIFETIME_SECONDS
 
 

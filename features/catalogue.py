@@ -2,18 +2,28 @@
 
 from collections.abc import Mapping
 
-from features import accounts, leads, opportunities, pipeline, reps
+from features import accounts, contacts, leads, opportunities, pipeline, reps, teams
 from features.spec import Entity, Feature, FeatureSet, definition
 
 ENTITIES: dict[str, Entity] = {
     entity.name: entity
-    for entity in (opportunities.DEAL, accounts.ACCOUNT, reps.REP, leads.LEAD, pipeline.COMPANY)
+    for entity in (
+        opportunities.DEAL,
+        accounts.ACCOUNT,
+        contacts.CONTACT,
+        reps.REP,
+        teams.TEAM,
+        leads.LEAD,
+        pipeline.COMPANY,
+    )
 }
 
 FEATURES: tuple[Feature, ...] = (
     *opportunities.FEATURES,
     *accounts.FEATURES,
+    *contacts.FEATURES,
     *reps.FEATURES,
+    *teams.FEATURES,
     *leads.FEATURES,
     *pipeline.FEATURES,
 )
@@ -84,6 +94,8 @@ RESOURCES = {
     "opportunity": "opportunities",
     "account": "accounts",
     "user": "users",
+    "contact": "stakeholders",
+    "team": "teams",
     "lead": "leads",
     "deal_activities": "activities",
     "deal_stakeholders": "stakeholders",

@@ -94,6 +94,7 @@ class Online:
         wanted = {(feature_set.entity, name) for name in spine.ids}
         wanted |= {(entity, str(name)) for entity, names in (links or {}).items() for name in names}
         wanted.add(("company", COMPANY_ID))
+        wanted = {(entity, name) for entity, name in wanted if feature_set.entities[entity].is_kept}
         held = await self._read(feature_set.entities, sorted(wanted))
         load = self._loader(feature_set.entities, held, reading)
         return await values(load, feature_set, spine, facts), reading
@@ -147,6 +148,11 @@ class Online:
         cold = loader(self.fetch, self.calendar)
 
         async def load(entity: Entity, spine: Spine) -> Facts:
+            if not entity.is_kept:
+                reading.sources.add("postgresql")
+                for name, known_at in zip(spine.ids, spine.known_at.tolist(), strict=True):
+                    reading.fresh_at[entity.name, name] = known_at
+                return await cold(entity, spine)
             unread = [(entity.name, name) for name in spine.ids if (entity.name, name) not in held]
             if unread and entity.parents != {}:
                 held.update(await self._read(entities, sorted(set(unread))))

@@ -56,6 +56,8 @@ class Entity:
     sources: tuple[Source, ...]
     parents: Mapping[str, str]
     weekly: bool = False
+    is_kept: bool = True
+    """Whether the online store keeps its facts; of the few that are seldom asked for PostgreSQL is asked each time."""
 
     @cached_property
     def fingerprint(self) -> str:

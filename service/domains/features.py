@@ -25,7 +25,7 @@ from service.wire import answer
 
 # --- shapes ------------------------------------------------------------------------------------------------------
 
-Entity = Literal["opportunity", "account", "user", "lead"]
+Entity = Literal["opportunity", "account", "contact", "user", "team", "lead"]
 Name = Annotated[str, Meta(min_length=1, max_length=100)]
 MOST = 1000
 
@@ -123,7 +123,10 @@ class AnswerThen(msgspec.Struct, kw_only=True):
 
 # --- rules -------------------------------------------------------------------------------------------------------
 
-TABLES = {"opportunity": "opportunities", "account": "accounts", "user": "users", "lead": "leads"}
+TABLES = {
+    "opportunity": "opportunities", "account": "accounts", "contact": "contacts", "user": "users", "team": "teams",
+    "lead": "leads",
+}  # fmt: skip
 
 
 def is_hidden(actor: Actor, feature: Feature) -> bool:

@@ -17,7 +17,9 @@ Web = Request[Any, Any, Any]
 NAMES = {
     "opportunity": "Deals",
     "account": "Accounts",
+    "contact": "Contacts",
     "user": "Reps",
+    "team": "Teams",
     "lead": "Leads",
     "company": "The company",
 }

@@ -23,7 +23,9 @@ from tests.servers import Servers
 pytestmark = pytest.mark.anyio
 
 CALENDAR = Calendar()
-ENTITY_IDS = {"opportunity": "deals", "account": "accounts", "user": "reps", "lead": "leads"}
+ENTITY_IDS = {
+    "opportunity": "deals", "account": "accounts", "user": "reps", "lead": "leads", "contact": "contacts", "team": "teams",
+}  # fmt: skip
 
 
 class FakeRedis:

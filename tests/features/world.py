@@ -79,7 +79,7 @@ class World:
         return pairs
 
     def _happens(self, at: datetime, name: UUID, state: Row) -> None:
-        links = (state.get(f"{link}_id") for link in ("opportunity", "account", "lead", "owner"))
+        links = (state.get(f"{link}_id") for link in ("opportunity", "account", "lead", "owner", "contact"))
         for one in (name, *links):
             if one is not None:
                 self.instants.setdefault(one, set()).add(at)
@@ -106,9 +106,18 @@ class World:
                 "products", name, [(instant(5), {"code": f"P{number}", "family": "AB"[number % 2]})]
             )
         self.reps = [self.new_id() for _ in range(3)]
+        self.teams = [UUID(int=number, version=4) for number in (1, 2)]
+        self.contacts: list[UUID] = []
         for number, name in enumerate(self.reps):
             first = None if number == 0 else date(2025, 10, number)
-            self.versions("users", name, [(instant(0), {"start_date": first})])
+            self.versions(
+                "users", name, [(instant(0), {"start_date": first, "team_id": self.teams[number % 2]})]
+            )
+
+    def _contact(self) -> UUID:
+        """A new person, or one who is in another deal too."""
+        self.contacts.append(self.new_id())
+        return self.contacts[-1] if len(self.contacts) % 3 else self.contacts[len(self.contacts) // 2]
 
     def _account(self) -> UUID:
         name, at = self.new_id(), self._hour(0, 1000)
@@ -182,7 +191,7 @@ class World:
             role = self.random.choice(["champion", "economic_buyer", "end_user"])
             person = {
                 "opportunity_id": deal,
-                "contact_id": self.new_id(),
+                "contact_id": self._contact(),
                 "role": role,
                 "influence": "high",
                 "sentiment": self.random.choice([None, "supporter", "opponent"]),

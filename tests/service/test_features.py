@@ -208,3 +208,27 @@ async def test_a_backfill_that_was_ended_goes_on_where_it_was(
     assert (await backfilling.backfill(store, tmp_path, tell))["opportunity"] == total
     (tmp_path / "backfill.json").write_text("nonsense")
     assert (await backfilling.backfill(store, tmp_path, tell))["opportunity"] == total
+
+
+async def test_contacts_and_teams_have_features_too(
+    client: AsyncTestClient, people: People, worker: Worker
+) -> None:
+    deal = await make(client, people, worker)
+    person = await client.post("/contacts", headers=people.rep.headers, json={"last_name": "Roe"})
+    standing = {"contact_id": person.json()["id"], "role": "champion", "sentiment": "supporter"}
+    url = f"/opportunities/{deal['id']}/stakeholders"
+    assert (await client.post(url, headers=people.rep.headers, json=standing)).status_code == 201
+    asked = {"entity": "contact", "ids": [person.json()["id"]]}
+    found = (await client.post("/features/online", headers=people.rep.headers, json=asked)).json()
+    assert found["sources"] == ["postgresql"]
+    values = found["items"][0]["values"]
+    assert (values["contact_deals"], values["contact_champion_deals"], values["contact_support"]) == (1, 1, 1)
+    team = (await client.get("/teams?name=West", headers=people.rep.headers)).json()["items"][0]
+    asked = {"entity": "team", "ids": [team["id"]]}
+    found = (await client.post("/features/online", headers=people.rep.headers, json=asked)).json()
+    assert found["items"][0]["values"]["team_people"] == 3
+    assert found["items"][0]["values"]["team_open_deals"] >= 1
+    then = {"entity": "team", "pairs": [{"id": team["id"], "as_of": "2001-01-01T00:00:00Z"}]}
+    past = (await client.post("/features/historical", headers=people.rep.headers, json=then)).json()
+    assert past["items"][0]["values"]["team_open_deals"] == 0
+    assert past["items"][0]["values"]["team_win_rate"] is None
