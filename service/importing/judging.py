@@ -15,7 +15,7 @@ from service.crud import Resource
 from service.errors import Conflict, Forbidden, Invalid
 from service.ids import new_id
 from service.importing.known import AMBIGUOUS, Known
-from service.importing.records import POINTING, Record, Report, Values, Version, refs_of
+from service.importing.records import POINTING, Fault, Record, Report, Values, Version, refs_of
 from service.shapes import patch_of
 
 Complete = Callable[[str, Values, "Good"], Values]
@@ -75,6 +75,9 @@ class Judge:
         if not record.continues and (twice := self._twice(record)):
             self._refuse(record, *twice, "stands in the file twice")
             return None
+        if record.external_id in self.known.merged.get(record.table, ()):
+            self._leave(record, found)
+            return None
         good = Good(found or new_id(), record, found is not None)
         if not good.is_here:
             if record.initial:
@@ -87,6 +90,14 @@ class Judge:
         if not good.is_here:
             self.known.forget(record)
         return None
+
+    def _leave(self, record: Record, winner: UUID | None) -> None:
+        """A file that still has both of two records that were merged does not part them again."""
+        if not record.continues:
+            self.report.count(record.table, "unchanged")
+            said = f"line {record.line} is of a record that was merged into {winner}: left as it is"
+            external = record.external_id or ""
+            self.report.take(Fault(record.file, record.line, "id", external, said, is_note=True))
 
     def _refuse(self, record: Record, column: str, value: Any, detail: str) -> None:
         self.report.fault(record, column, value, detail)

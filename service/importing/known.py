@@ -48,6 +48,8 @@ class Known:
         self.database, self.source = database, source
         self.natural = NATURAL if natural is None else natural
         self.ids: dict[str, dict[str, UUID]] = {}
+        self.merged: dict[str, set[str]] = {}
+        """Table → external ids of records that were merged into others: references to them find the others."""
         self.by_key: dict[tuple[str, tuple[str, ...]], UUID] = {}
         """Natural keys of the chunk at hand → the stored record, or `AMBIGUOUS`."""
         self._named: dict[tuple[str, str], dict[str, UUID]] = {}
@@ -97,6 +99,19 @@ class Known:
                 self.source,
             )
             self.ids[table] = {row["external"]: row["id"] for row in rows}
+            if "merged_into_id" in metadata.tables[table].c:
+                await self._recall_merged(table)
+
+    async def _recall_merged(self, table: str) -> None:
+        rows = await self.database.fetch(
+            f"SELECT w.id, t.external_ids ->> $1 AS external FROM {table} t JOIN {table} w ON w.id = t.merged_into_id"
+            f" WHERE t.merged_into_id IS NOT NULL AND t.external_ids ? $1 AND w.deleted_at IS NULL /* access:{table} */",
+            self.source,
+        )
+        here = self.ids[table]
+        gone = {row["external"]: row["id"] for row in rows if row["external"] not in here}
+        self.merged[table] = set(gone)
+        here |= gone
 
     async def recognize(self, table: str, records: Sequence[Record]) -> None:
         """Finds those that another door made, such as the default pipeline, by their natural key."""

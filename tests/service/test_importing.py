@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import asyncpg
 import pytest
 
-from service import ledger
+from service import ledger, merging
 from service.access import SYSTEM
 from service.db import Database, Tx
 from service.importer import Importer, Stopped
@@ -147,6 +147,34 @@ async def test_rows_that_look_like_records_are_noted_and_go_in(database: Databas
     assert note[:3] == ("accounts.csv", "name", "umbrella")
     assert note[3].startswith("line 2 looks like Umbrella Corp (")
     assert note[3].endswith("The name is the same.")
+
+
+async def test_a_file_does_not_part_what_was_merged(database: Database) -> None:
+    def rows() -> list[Item]:
+        firms: list[Item] = [
+            Record("accounts", key, [Version({"name": f"Cyberdyne {key}"})], "accounts.csv", line)
+            for line, key in ((2, "c1"), (3, "c2"))
+        ]
+        person = Version({"last_name": "Dyson", "account_id": Ref("accounts", "c2")})
+        return [*firms, Record("contacts", "p1", [person], "contacts.csv", 2)]
+
+    first = await Importer(database, SYSTEM, "apart", RESOURCES).run(lambda: iter(rows()[:2]))
+    assert first.counts["accounts"]["created"] == 2
+    ids = await database.fetch(
+        "SELECT id FROM accounts WHERE external_ids ? 'apart' ORDER BY external_ids ->> 'apart' /* access:accounts */"
+    )
+    winner_id, loser_id = (row["id"] for row in ids)
+    accounts = RESOURCES["accounts"]
+    async with database.begin() as tx:
+        winner, losers = await merging.rows(tx, accounts, SYSTEM, winner_id, [loser_id], lock=True)
+        await merging.merge(tx, accounts, SYSTEM, winner, losers, {})
+    again = await Importer(database, SYSTEM, "apart", RESOURCES).run(lambda: iter(rows()))
+    assert (again.counts["accounts"]["created"], again.counts["accounts"]["unchanged"]) == (0, 2)
+    assert any(f"was merged into {winner_id}" in note[3] for note in again.notes)
+    placed = await database.fetchval(
+        "SELECT account_id FROM contacts WHERE external_ids ->> 'apart' = 'p1' /* access:contacts */"
+    )
+    assert placed == winner_id
 
 
 async def test_the_past_of_a_new_record_is_known_then(database: Database) -> None:
