@@ -92,6 +92,7 @@ def handlers(settings: Settings) -> dict[str, Handler]:
         try:
             return await _work(settings.objects_url, job)
         except Stopped:
+            await job.database.execute("UPDATE jobs SET lease_until = NULL WHERE id = $1", job.id)
             return None
 
     return {"export": work}

@@ -19,7 +19,7 @@ MEDIA: dict[str, str] = {
     "csv": "text/csv; charset=utf-8", "ndjson": "application/x-ndjson", "parquet": "application/vnd.apache.parquet",
 }  # fmt: skip
 BATCH = 2_000
-GROUP = 20_000
+GROUP = 10_000
 """Rows of one row group of Parquet."""
 
 Told = Callable[[int], Awaitable[None]]

@@ -188,6 +188,30 @@ async def test_an_export_as_of_shows_what_was_known_then(
     assert rows(await get(**asked, as_of=before))[0]["name"] == "Old"
 
 
+async def test_an_export_that_runs_is_canceled(
+    client: httpx.AsyncClient,
+    people: People,
+    worker: Worker,
+    contacts: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(exports, "LOOK_SECONDS", 0.0)
+    made = await client.post("/exports", headers=people.ops.headers, json={"resource": "contacts"})
+    job = made.json()["job"]
+    write = exports.streams.write
+
+    async def late(*arguments: Any) -> int:
+        answer = await client.post(f"/jobs/{job}/cancel", headers=people.ops.headers)
+        assert answer.status_code == 200, answer.text
+        return await write(*arguments)
+
+    monkeypatch.setattr(exports.streams, "write", late)
+    await worker.drain()
+    found = (await client.get(f"/jobs/{job}", headers=people.ops.headers)).json()
+    assert (found["status"], found["result"]) == ("canceled", None)
+    assert (await client.get(f"/exports/{job}/file", headers=people.ops.headers)).status_code == 409
+
+
 async def test_every_resource_can_be_exported(get: Any) -> None:
     for resource in exports.RESOURCES:
         assert (await get(resource=resource)).startswith(b"id,version,"), resource
