@@ -1,11 +1,13 @@
 """Exports: any list as a file of CSV, NDJSON or Parquet, made by a job and fetched as a stream."""
 
+import contextlib
 import tempfile
 import time
 from typing import Annotated, Any
 from uuid import UUID
 
 import msgspec
+import obstore
 from litestar import Request, Response, get, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath
@@ -30,6 +32,7 @@ from service.shapes import Given, Instant
 from service.wire import answer, body
 from service.worker import Handler
 
+KEPT_DAYS = 7
 LOOK_SECONDS = 1.0
 """How often a running export tells how far it is, and looks whether somebody stopped it."""
 
@@ -123,7 +126,20 @@ async def _work(url: str, job: Job) -> dict[str, Any]:
         size = file.tell()
         await objects.keep(url, file_key(job.id), file)
     await job.progress(rows, rows)
+    await _sweep(url, job.database)
     return {"rows": rows, "bytes": size, "format": asked.format, "resource": resource.key}
+
+
+async def _sweep(url: str, database: Database) -> None:
+    """Files of old exports go: they hold what nobody guards any more."""
+    rows = await database.fetch(
+        "UPDATE jobs SET result_url = NULL WHERE type = 'export' AND result_url IS NOT NULL"
+        " AND finished_at < now() - make_interval(days => $1) RETURNING id",
+        KEPT_DAYS,
+    )
+    for row in rows:
+        with contextlib.suppress(FileNotFoundError):
+            await obstore.delete_async(objects.store_at(url), file_key(row["id"]))
 
 
 # Routes ------------------------------------------------------------------------------------------------------------

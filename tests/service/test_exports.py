@@ -212,6 +212,25 @@ async def test_an_export_that_runs_is_canceled(
     assert (await client.get(f"/exports/{job}/file", headers=people.ops.headers)).status_code == 409
 
 
+async def test_old_files_go(
+    client: httpx.AsyncClient, people: People, worker: Worker, database: Database, contacts: list[str]
+) -> None:
+    jobs = []
+    for age in (8, 0):
+        made = await client.post("/exports", headers=people.ops.headers, json={"resource": "contacts"})
+        await worker.drain()
+        jobs.append(made.json()["job"])
+        await database.execute(
+            "UPDATE jobs SET finished_at = now() - make_interval(days => $2) WHERE id = $1::text::uuid",
+            jobs[-1],
+            age,
+        )
+    statuses = [
+        (await client.get(f"/exports/{job}/file", headers=people.ops.headers)).status_code for job in jobs
+    ]
+    assert statuses == [404, 200]
+
+
 async def test_every_resource_can_be_exported(get: Any) -> None:
     for resource in exports.RESOURCES:
         assert (await get(resource=resource)).startswith(b"id,version,"), resource
