@@ -54,29 +54,35 @@ class Explanation:
 
 
 def explain(
-    model: WinModel, frame: Frame, stage: Ints, at: Floats, groups: Mapping[str, Sequence[str]]
+    model: WinModel,
+    frame: Frame,
+    stage: Ints,
+    at: Floats,
+    groups: Mapping[str, Sequence[str]],
+    final: Floats | None = None,
 ) -> Explanation:
     """Why each deal's chance to win at last is what it is.
 
     `groups` maps a reason to its columns; the column `stage` stands for the stage itself. Columns in no group are
     summed under `other`, which is always there. The base value is one for all deals: the mean over stages of their
-    average deal.
+    average deal. `final`: the chances, where they are known already.
     """
     names = (*groups, OTHER)
     place = {column: j for j, (name, columns) in enumerate(groups.items()) for column in columns}
     base, by_stage = stage_bases(model)
     effects = np.zeros((len(frame), len(names)))
-    final = np.zeros(len(frame))
+    chances = np.zeros(len(frame))
     standing = [place.get(name, len(names) - 1) for name in model.roller_.odds_.standing]
     moving = [[place.get(name, len(names) - 1) for name in group] for group in model.roller_.odds_.groups_]
     for begin in range(0, len(frame), BLOCK):
         rows = slice(begin, begin + BLOCK)
-        final[rows], effects[rows] = _block(
-            model, frame.take(rows), stage[rows], at[rows], Places(standing, moving, len(names))
-        )
+        chances[rows], effects[rows] = _block(
+            model, frame.take(rows), stage[rows], at[rows], Places(standing, moving, len(names)),
+            None if final is None else final[rows],
+        )  # fmt: skip
     effects[:, place.get(STAGE, len(names) - 1)] += by_stage[stage] - base
     return Explanation(
-        np.full(len(frame), base), completed(effects, final - base), final, names, METHODS[model.tier]
+        np.full(len(frame), base), completed(effects, chances - base), chances, names, METHODS[model.tier]
     )
 
 
@@ -105,7 +111,9 @@ def _stage_bases(model: WinModel) -> tuple[float, Floats]:
     return float(model.roller_.odds_.mix_ @ chances), chances
 
 
-def _block(model: WinModel, frame: Frame, stage: Ints, at: Floats, where: Places) -> tuple[Floats, Floats]:
+def _block(
+    model: WinModel, frame: Frame, stage: Ints, at: Floats, where: Places, final: Floats | None
+) -> tuple[Floats, Floats]:
     start = model.roller_.average(stage, model.weeks)
     ((_, goal),) = model.roller_.blocks(frame, stage, at, model.weeks, size=max(len(frame), 1))
     points, weights = np.polynomial.legendre.leggauss(NODES)
@@ -118,8 +126,8 @@ def _block(model: WinModel, frame: Frame, stage: Ints, at: Floats, where: Places
         rate = weight * _calibration_rate(model.calibration_, chance)
         shared += rate[:, None, None, None] * slope
         own += rate[:, None, None] * slope_own
-    won, lost = rolled(goal)
-    final = model.calibrate(chance_at_last(won, lost))
+    if final is None:
+        final = model.calibrate(chance_at_last(*rolled(goal)))
     return final, _booked(model, frame, stage, at, (shared, own), where)
 
 

@@ -134,11 +134,13 @@ class Voice:
         (frame, stage, at), names = self._asked(columns, facts, rows), self.feature_set.names
         model, groups = self.bundle.estimator, {name: (name,) for name in names}
 
+        curves = model.curves(frame, stage, at)
+
         def ask(places: Array) -> Told:
-            found = explain(model, frame.take(places), stage[places], at[places], groups)
+            final = curves.final[places]
+            found = explain(model, frame.take(places), stage[places], at[places], groups, final)
             return found.base_value, found.effects[:, : len(names)]
 
-        curves = model.curves(frame, stage, at)
         base, effects = explained(self.bundle, keys_of(columns, rows, at), ask)
         is_trained = np.ones(len(curves.final), dtype=bool)
         won, lost = curves.won[:, :WEEKS], curves.lost[:, :WEEKS]
