@@ -62,6 +62,7 @@ CATALOGUE = [
     "playbooks",
     "company",
     "exchange_rates",
+    "fields",
     "roles",
     "validation_rules",
 ]
@@ -219,6 +220,8 @@ class Actor(msgspec.Struct, frozen=True, dict=True, kw_only=True):
     groups: tuple[UUID, ...] = ()
     """The teams one belongs to or manages, those above the own one included: what is shared with them is shared."""
     limits: Limits | None = None
+    secrets: tuple[tuple[str, str], ...] = ()
+    """(table, `cf.key`) of the custom fields that are hidden from this role."""
 
     @cached_property
     def groups_text(self) -> str:
@@ -232,6 +235,11 @@ class Actor(msgspec.Struct, frozen=True, dict=True, kw_only=True):
     @cached_property
     def teams_text(self) -> str:
         return array_text(self.teams or ())
+
+    @cached_property
+    def secrets_of(self) -> dict[str, frozenset[str]]:
+        tables = {table for table, _ in self.secrets}
+        return {table: frozenset(key for other, key in self.secrets if other == table) for table in tables}
 
     @property
     def sees_all(self) -> bool:
@@ -272,9 +280,11 @@ def require(actor: Actor, resource: str, action: str) -> None:
 
 
 def hidden(actor: Actor, resource: str) -> frozenset[str]:
-    """Names of the fields of `resource` that do not exist for this actor."""
-    by_role = HIDDEN.get(resource, {}).get(actor.role, frozenset())
-    return by_role if actor.limits is None else by_role | actor.limits.hidden.get(resource, frozenset())
+    """Names of the fields of `resource` that do not exist for this actor; custom ones as `cf.key`."""
+    names = HIDDEN.get(resource, {}).get(actor.role, frozenset())
+    if actor.limits is not None:
+        names |= actor.limits.hidden.get(resource, frozenset())
+    return names | actor.secrets_of[resource] if resource in actor.secrets_of else names
 
 
 def read_only(actor: Actor, resource: str) -> frozenset[str]:
@@ -454,7 +464,11 @@ ROWS: dict[str, Callable[[str, Scope], str]] = {
     "shares": _share,
     "views": _view,
 }
-"""Guarded table → the predicate of what an actor with a limited scope sees. `quotas` follows in `visible`."""
+"""Guarded table → the predicate of what an actor with a limited scope sees."""
+
+
+BY_THEMSELVES = frozenset({"quotas", "fields"})
+"""Guarded tables whose predicate stands in `visible`."""
 
 
 def _ids(params: Params, text: str, few: bool = False) -> str:
@@ -479,6 +493,8 @@ def visible(
     marker = f"/* access:{resource} */"
     if resource in PERSONAL and actor.id is not None:
         return f"{alias}.{PERSONAL[resource]} = {params.add(actor.id)} {marker}"
+    if resource == "fields":
+        return f"{params.add(actor.role)}::text <> ALL({alias}.hidden_from) {marker}"
     if actor.sees_all and (resource != "views" or actor.id is None):
         return f"TRUE {marker}"
     if resource == "quotas":
@@ -492,7 +508,7 @@ def visible(
 
 def is_guarded(resource: str) -> bool:
     """Whether rows of `resource` are not for all eyes."""
-    return resource in ROWS or resource in PERSONAL or resource == "quotas"
+    return resource in ROWS or resource in PERSONAL or resource in BY_THEMSELVES
 
 
 def guard(actor: Actor, resource: str, alias: str, params: Params) -> str:
@@ -502,8 +518,8 @@ def guard(actor: Actor, resource: str, alias: str, params: Params) -> str:
 
 def writable(actor: Actor, resource: str, alias: str, params: Params) -> str:
     """`guard` of the rows that the actor may change."""
-    is_guarded = resource in ROWS or resource == "quotas"
-    return visible(actor, resource, alias, params, write=True) if is_guarded else "TRUE"
+    is_leveled = resource in ROWS or resource in BY_THEMSELVES
+    return visible(actor, resource, alias, params, write=True) if is_leveled else "TRUE"
 
 
 def levels(actor: Actor, resource: str) -> bool:

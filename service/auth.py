@@ -27,7 +27,7 @@ from litestar.middleware import ASGIMiddleware
 from litestar.types import ASGIApp, HTTPReceiveMessage, Receive, Scope, Send
 
 from service.access import NOTHING, Actor, Limits, Reach, array_text
-from service.db import Database, Tx
+from service.db import Database, Tx, table_named
 from service.errors import Forbidden, TooLarge, Unauthorized
 from service.home import Home
 from service.ids import new_id
@@ -45,7 +45,17 @@ CSRF_WITHIN = 4096
 _CSRF_PART = re.compile(rb'form-data; name="csrf_token"\r\n\r\n([\w-]+)\r\n')
 UNSAFE = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 WIDE_ROLES = frozenset({"ops", "admin", "data_scientist", "integration"})
-NEWS_OF_PEOPLE = ("/users", "/teams", "/roles", "/shares", "/territor", "/api-keys", "/undo", "/auth")
+NEWS_OF_PEOPLE = (
+    "/users",
+    "/teams",
+    "/roles",
+    "/shares",
+    "/territor",
+    "/api-keys",
+    "/fields",
+    "/undo",
+    "/auth",
+)
 """After a change under one of these the kept actors are asked anew."""
 
 
@@ -169,6 +179,8 @@ SELECT u.id, u.role, u.email, u.name, u.team_id,
         AND (s.expires_at IS NULL OR s.expires_at > now())
         AND (s.user_id IN (SELECT id FROM people) OR s.team_id IN (SELECT id FROM groups))
         /* access:shares */) AS shares,
+    ARRAY(SELECT f.entity || ' cf.' || f.key FROM fields f
+          WHERE f.deleted_at IS NULL AND u.role = ANY(f.hidden_from) /* access:fields */) AS secrets,
     r.name AS role_name, r.removed_permissions, r.hidden_fields, r.read_only_fields
 FROM users u LEFT JOIN roles r ON r.id = u.role_id AND r.deleted_at IS NULL
 WHERE u.id = $1 AND u.is_active AND u.deleted_at IS NULL
@@ -211,6 +223,7 @@ async def actor_of_user(
         raise refused("The session has ended, or the user is not active.")
     role, all_rows = row["role"], row["role"] in WIDE_ROLES
     below, teams = (row["owners"], row["teams"]) if role == "manager" else ([], [])
+    secrets = (secret.split(" ") for secret in row["secrets"])
     return Actor(
         id=row["id"],
         role=role,
@@ -224,6 +237,7 @@ async def actor_of_user(
         reach=NOTHING if all_rows else reach_of(row["shares"], row["places"]),
         groups=tuple(row["groups"]),
         limits=limits_of(row),
+        secrets=tuple((table_named(entity) or "", key) for entity, key in secrets),
     )
 
 

@@ -65,12 +65,8 @@ _SETTINGS = (
 
 
 async def company(run: Database | Tx) -> Company:
-    """The company's settings; outside a transaction as remembered for a moment."""
-    return (
-        await run.remember("company", lambda: _company(run))
-        if isinstance(run, Database)
-        else await _company(run)
-    )
+    """The company's settings, as remembered for a moment."""
+    return await run.remember("company", lambda: _company(run))
 
 
 async def _company(run: Database | Tx) -> Company:
@@ -78,7 +74,8 @@ async def _company(run: Database | Tx) -> Company:
     return Company(**dict(row) | {"holidays": tuple(row["holidays"])}) if row else Company()
 
 
-def _plus_months(day: date, months: int) -> date:
+def plus_months(day: date, months: int) -> date:
+    """The first day of the month that lies so many months on."""
     year, month = divmod(day.year * 12 + day.month - 1 + months, 12)
     return date(year, month + 1, 1)
 
@@ -86,11 +83,11 @@ def _plus_months(day: date, months: int) -> date:
 def period_of(settings: Company, day: date, type: PeriodType = "quarter") -> Period:
     """The period of this type that holds `day`, by the rule of the fiscal year."""
     into = (day.month - settings.fiscal_year_start) % 12
-    year_start = _plus_months(day.replace(day=1), -into)
+    year_start = plus_months(day.replace(day=1), -into)
     number = into // MONTHS[type]
-    start = _plus_months(year_start, number * MONTHS[type])
-    end = _plus_months(start, MONTHS[type]) - timedelta(days=1)
-    year = (_plus_months(year_start, 12) - timedelta(days=1)).year
+    start = plus_months(year_start, number * MONTHS[type])
+    end = plus_months(start, MONTHS[type]) - timedelta(days=1)
+    year = (plus_months(year_start, 12) - timedelta(days=1)).year
     key = {"month": f"{year}M{number + 1:02}", "quarter": f"{year}Q{number + 1}", "year": f"{year}"}[type]
     return Period(key=key, type=type, start_date=start, end_date=end, fiscal_year=year)
 
@@ -105,7 +102,7 @@ def by_key(settings: Company, key: str) -> Period:
     number = int(quarter or month or 1) - 1
     starts_before = settings.fiscal_year_start > 1
     year_start = date(int(match[1]) - starts_before, settings.fiscal_year_start, 1)
-    return period_of(settings, _plus_months(year_start, number * MONTHS[type]), type)
+    return period_of(settings, plus_months(year_start, number * MONTHS[type]), type)
 
 
 def previous(settings: Company, period: Period) -> Period:

@@ -17,7 +17,7 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath
 from sqlalchemy.dialects.postgresql import JSONB
 
-from service import capture, idempotency, ledger, past, query, saved, single, validation
+from service import aggregates, capture, custom, idempotency, ledger, past, query, saved, single, validation
 from service.access import Actor, guard, hidden, may, read_only, require
 from service.changes import fields_of
 from service.db import Database, Params, Tx
@@ -190,6 +190,7 @@ def drafted(resource: Resource, actor: Actor, draft: Row) -> Row:
 async def new_row(run: Tx | Database, resource: Resource, actor: Actor, draft: Row) -> Row:
     """The row of a draft: defaults, references and the pure rule applied; nothing is stored."""
     row = drafted(resource, actor, draft)
+    await custom.settle(run, resource.key, actor, row, None)
     await _check_references(run, resource, actor, row)
     return row
 
@@ -215,6 +216,8 @@ async def _judged(run: Tx | Database, resource: Resource, actor: Actor, old: Row
     if not changes:
         return changes
     new = old | changes
+    if "cf" in changes:
+        await custom.settle(run, resource.key, actor, new, old)
     if resource.check:
         resource.check(new, old)
     await _check_references(run, resource, actor, changes)
@@ -222,11 +225,9 @@ async def _judged(run: Tx | Database, resource: Resource, actor: Actor, old: Row
         await no_ring(run, resource.table.name, resource.tree, new)
     if resource.prepare:
         await resource.prepare(run, actor, new, old)
-        changes = {
-            name: value
-            for name, value in new.items()
-            if value is not old.get(name) and value != old.get(name)
-        }
+    changes = {
+        name: value for name, value in new.items() if value is not old.get(name) and value != old.get(name)
+    }
     await validation.judge(run, resource.key, new)
     return changes
 
@@ -315,7 +316,7 @@ def _created(request: Web, resource: Resource, record_id: UUID, version: int) ->
 
 async def document(run: Tx | Database, resource: Resource, actor: Actor, record_id: UUID) -> tuple[str, int]:
     """The record as JSON text for this actor, with its version."""
-    found = await query.one(run, resource.source, actor, record_id)  # type: ignore[arg-type]
+    found = await query.one(run, resource.source, actor, record_id)
     if found is None:
         raise NotFound(f"There is no such {resource.name.replace('_', ' ')}.")
     return found
@@ -327,6 +328,7 @@ async def _create_at_once(
     """Event, reactions, row, key and answer in one statement."""
     actor, database = _actor(request), _database(request)
     row = drafted(resource, actor, draft)
+    await custom.settle(database, resource.key, actor, row, None)
     if resource.prepare:
         try:
             await resource.prepare(database, actor, row, None)
@@ -440,14 +442,23 @@ def _readers(resource: Resource) -> list[HTTPRouteHandler]:
         fixed = await _check_parent(request, resource)
         asked = query.parse(request.scope["query_string"])
         asked = await saved.applied(_database(request), _actor(request), key, asked)
-        page = await query.run(_database(request), source, _actor(request), asked, fixed)
+        listed = aggregates.run if asked.group or asked.figures else query.run
+        page = await listed(_database(request), source, _actor(request), asked, fixed)
         return answer(page.body)
 
     @get(path + "/{record_id:uuid}", name=f"one {path}", opt={"one": resource})
     async def one(request: Web, record_id: FromPath[UUID]) -> Response[bytes]:
         require(_actor(request), key, "read")
         asked = query.parse(request.scope["query_string"])
-        if asked.filters or asked.sort or asked.cursor or asked.text or asked.view:
+        if (
+            asked.filters
+            or asked.sort
+            or asked.cursor
+            or asked.text
+            or asked.view
+            or asked.group
+            or asked.figures
+        ):
             raise BadRequest("One record takes fields, expand and as_of only.")
         fixed = await _check_parent(request, resource)
         if fixed:
@@ -498,7 +509,7 @@ def _writers(resource: Resource) -> list[HTTPRouteHandler]:
             old = await locked(tx, resource, actor, record_id, parent=_parent(request))
             check_version(expected, old["version"])
             await update(tx, resource, actor, old, values)
-            found = await query.one(tx, resource.source, actor, record_id)  # type: ignore[arg-type]
+            found = await query.one(tx, resource.source, actor, record_id)
             if found is None:
                 raise Conflict("After this change you would no longer see the record.")
             text, version = found
@@ -519,6 +530,7 @@ def _writers(resource: Resource) -> list[HTTPRouteHandler]:
             and name not in hidden(_actor(request), resource.key) | read_only(_actor(request), resource.key)
         }
         kept = {name: value for name, value in missing.items() if value is not msgspec.UNSET}
+        kept["cf"] = custom.Whole(values.pop("cf", {}))
         return await write(request, record_id, kept | values, guarded=True)
 
     return [create, change, replace]

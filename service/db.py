@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequen
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import cache
 from time import monotonic
 from typing import Any, TypeVar
 from uuid import UUID
@@ -24,7 +25,7 @@ FOREVER = datetime(9999, 12, 31, tzinfo=UTC)
 MONEY = sa.Numeric(19, 4)
 INSTANT = sa.DateTime(timezone=True)
 REMEMBER_SECONDS = 2.0
-CATALOGUES = frozenset({"company", "pipeline", "stage", "validation_rule", "change"})
+CATALOGUES = frozenset({"company", "pipeline", "stage", "field", "validation_rule", "change"})
 """Entity types whose rows are remembered; `change` is an undo, which may touch any of them."""
 
 T = TypeVar("T")
@@ -72,6 +73,14 @@ def business_table(name: str, *columns: Any, guarded: bool = True, **options: An
         info={"business": True, "guarded": guarded},
         **options,
     )
+
+
+@cache
+def table_named(entity_type: str) -> str | None:
+    """The table of a business noun: `opportunity` → `opportunities`; None where there is none."""
+    plural = f"{entity_type[:-1]}ies" if entity_type.endswith("y") else f"{entity_type}s"
+    table = metadata.tables.get(plural)
+    return plural if table is not None and "deleted_at" in table.c else None
 
 
 class Params(list[Any]):
@@ -124,8 +133,9 @@ class Connection(asyncpg.Connection):  # type: ignore[misc]  # asyncpg ships no 
 class Tx:
     """A transaction that begins at its first statement; `change_id` names the change set of all it writes."""
 
-    def __init__(self, pool: Pool, change_id: UUID | None = None) -> None:
+    def __init__(self, pool: Pool, memory: "Database", change_id: UUID | None = None) -> None:
         self._pool = pool
+        self._memory = memory
         self._connection: Any = None
         self._transaction: Any = None
         self.change_id = change_id or new_id()
@@ -143,6 +153,12 @@ class Tx:
             self._transaction = self._connection.transaction()
             await self._transaction.start()
         return self._connection
+
+    async def remember(self, name: str, read: Callable[[], Awaitable[T]]) -> T:
+        """As `Database.remember`, but for what this very transaction may have changed."""
+        if CATALOGUES.isdisjoint(self.touched):
+            return await self._memory.remember(name, read)
+        return await read()
 
     async def fetch(self, sql: str, *args: Any) -> list[Any]:
         return await (await self.connection()).fetch(sql, *args)  # type: ignore[no-any-return]
@@ -274,7 +290,7 @@ class Database:
     @asynccontextmanager
     async def begin(self, change_id: UUID | None = None) -> AsyncIterator[Tx]:
         """The transaction: commits once when the block ends well, rolls back on any error."""
-        tx = Tx(self.pool, change_id)
+        tx = Tx(self.pool, self, change_id)
         try:
             yield tx
         except BaseException as error:

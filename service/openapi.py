@@ -13,6 +13,7 @@ from litestar.routes import HTTPRoute
 
 from service import query
 from service.crud import Resource
+from service.querystring import RESERVED
 
 REFERENCE = "#/components/schemas/{name}"
 PROBLEM_REF = {"$ref": REFERENCE.format(name="Problem")}
@@ -237,7 +238,7 @@ def _query_parameters(handler: Any, resource: Resource | None, role: str | None)
     if role == "one":
         names: tuple[str, ...] = ("fields", "expand", "as_of")
     elif role == "list":
-        names = tuple(sorted(query.RESERVED - ({"q"} if not resource.text else set())))
+        names = tuple(sorted(RESERVED - ({"q"} if not resource.text else set())))
         names += tuple(
             name
             for name in query.columns(resource.table.name)

@@ -49,12 +49,18 @@ class Timeline(msgspec.Struct, kw_only=True):
 _TOLD = ("known_from", "recorded_at", "kind", "actor_id", "door", "change_id")
 
 
+def _told(row: Row) -> Row:
+    """The row with each custom value as a field of its own, `cf.region`."""
+    told = {name: value for name, value in row.items() if name != "cf"}
+    return told | {f"cf.{key}": value for key, value in (row.get("cf") or {}).items()}
+
+
 def changes_between(before: Row | None, after: Row, unseen: frozenset[str] = frozenset()) -> list[Row]:
     """Field by field, what a version changed; at creation, all that was given."""
-    old = before or {}
+    old, new = _told(before or {}), _told(after)
     return [
         {"field": name, "old": old.get(name), "new": value}
-        for name, value in after.items()
+        for name, value in (dict.fromkeys(old) | new).items()
         if name not in ABOUT_THE_VERSION
         and name not in unseen
         and old.get(name) != value

@@ -1,38 +1,67 @@
-"""One grammar of lists: filter, sort, fields, expand, cursor, count, as_of → one statement.
-
-    ?amount[gte]=1000&stage[in]=proposal,negotiation&name[contains]=acme&account.industry=retail&cf.region=emea
-    &sort=-amount,name&fields=id,name&expand=account,owner&limit=50&cursor=…&count=true&as_of=2026-01-31T00:00:00Z&q=…
+"""One grammar of lists (`querystring`): filter, sort, fields, expand, cursor, count, as_of → one statement.
 
 A field that the actor may not see is refused in the same words as one that does not exist. Pages go by key, not by
 offset: the cursor holds the sort values of the last row, so inserts and equal keys neither repeat nor lose a row.
 Rows come as JSON text made by PostgreSQL; Python only joins them.
 """
 
-import base64
-import binascii
-from collections.abc import Callable
-from datetime import UTC, date, datetime
-from decimal import Decimal, InvalidOperation
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from decimal import InvalidOperation
 from functools import cache
 from typing import Any
-from urllib.parse import parse_qsl
 from uuid import UUID
 
 import msgspec
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
-from service import history
+from service import calendar, custom, history, values
 from service.access import Actor, guard, hidden
-from service.db import Database, Params, metadata, to_json
+from service.conditions import Left, Today, condition, escaped
+from service.db import Database, Params, Tx, metadata, to_json
 from service.errors import BadRequest
+from service.querystring import (
+    MOST,
+    MOST_FILTERS,
+    RESERVED,
+    Request,
+    decode_cursor,
+    encode_cursor,
+    parse,
+    reserved,
+)
+from service.values import CAST, LISTS, READ, instant, is_money, kind_of, sql_type
 
-DEFAULT_LIMIT, MOST = 50, 200
+__all__ = [
+    "MOST",
+    "MOST_FILTERS",
+    "RESERVED",
+    "Builder",
+    "Outer",
+    "Page",
+    "Request",
+    "Source",
+    "all_fields",
+    "columns",
+    "decode_cursor",
+    "encode_cursor",
+    "instant",
+    "kind_of",
+    "one",
+    "parse",
+    "plain",
+    "prepared",
+    "projection",
+    "reserved",
+    "run",
+    "sql_type",
+    "table_of",
+    "unknown",
+]
+
 COUNT_CAP = 10_000
-OPERATORS = frozenset(["eq", "ne", "gt", "gte", "lt", "lte", "in", "nin", "contains", "starts", "is_null"])
-RESERVED = frozenset(["limit", "cursor", "sort", "fields", "expand", "count", "as_of", "q", "view"])
-MOST_VALUES = 500
-MOST_FILTERS = 30
+DEEPEST = 2
+"""How many records away a filter or an `expand` reaches: `account.owner`."""
 
 
 class Source(msgspec.Struct, frozen=True, kw_only=True, eq=False):
@@ -51,22 +80,6 @@ class Source(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """Money fields → the column with the same amount in home currency, by which they are filtered and sorted."""
 
 
-class Request(msgspec.Struct, kw_only=True):
-    """The parsed query string."""
-
-    filters: list[tuple[str, str, str]] = []
-    sort: list[tuple[str, bool]] = []
-    fields: list[str] | None = None
-    expand: list[str] = []
-    limit: int = DEFAULT_LIMIT
-    cursor: list[Any] | None = None
-    count: bool = False
-    as_of: datetime | None = None
-    text: str | None = None
-    view: UUID | None = None
-    """A saved view, which `saved.applied` puts in."""
-
-
 class Outer(msgspec.Struct, frozen=True):
     """Among `fixed`: a column of the statement around this one, not a value."""
 
@@ -80,166 +93,8 @@ class Page(msgspec.Struct):
     next: str | None
 
 
-def kind_of(column: sa.Column[Any]) -> str:
-    """The kind of value a column holds: text, integer, number, boolean, date, instant, uuid, ids, texts, json."""
-    match column.type:
-        case sa.Boolean():
-            return "boolean"
-        case sa.Integer() | sa.BigInteger():
-            return "integer"
-        case sa.Numeric() | sa.Float():
-            return "number"
-        case sa.DateTime():
-            return "instant"
-        case sa.Date():
-            return "date"
-        case sa.Uuid():
-            return "uuid"
-        case ARRAY():
-            return "ids" if isinstance(column.type.item_type, sa.Uuid) else "texts"
-        case JSONB():
-            return "json"
-        case _:
-            return "text"
-
-
-_SQL_TYPES: dict[str, str] = {
-    "text": "text",
-    "integer": "bigint",
-    "number": "numeric",
-    "boolean": "boolean",
-    "date": "date",
-    "instant": "timestamptz",
-    "uuid": "uuid",
-    "json": "jsonb",
-}
-
-
-def sql_type(column: sa.Column[Any]) -> str:
-    """The cast of a parameter for this column."""
-    if isinstance(column.type, JSONB):
-        return "jsonb"
-    if isinstance(column.type, ARRAY):
-        return "uuid[]" if isinstance(column.type.item_type, sa.Uuid) else "text[]"
-    return _SQL_TYPES[kind_of(column)]
-
-
 def table_of(name: str) -> sa.Table:
     return metadata.tables[name]
-
-
-def instant(text: str) -> datetime:
-    """An RFC 3339 instant; without a zone it is refused."""
-    moment = datetime.fromisoformat(text.replace("Z", "+00:00").replace(" ", "+"))
-    if moment.tzinfo is None:
-        raise ValueError("an instant needs its zone")
-    return moment.astimezone(UTC)
-
-
-def _boolean(text: str) -> bool:
-    return {"true": True, "false": False}[text.lower()]
-
-
-def _integer(text: str) -> int:
-    value = int(text)
-    if not -(2**63) <= value < 2**63:
-        raise ValueError("too large")
-    return value
-
-
-def _number(text: str) -> Decimal:
-    value = Decimal(text)
-    if not value.is_finite() or abs(value.adjusted()) > 30:
-        raise ValueError("not a finite number of this size")
-    return value
-
-
-def _text(text: str) -> str:
-    if "\0" in text:
-        raise ValueError("NUL")
-    return text
-
-
-_PARSE: dict[str, Callable[[str], Any]] = {
-    "text": _text,
-    "json": _text,
-    "list": UUID,
-    "integer": _integer,
-    "number": _number,
-    "boolean": _boolean,
-    "date": date.fromisoformat,
-    "instant": instant,
-    "uuid": UUID,
-}
-_CAST = {
-    "text": "text",
-    "json": "text",
-    "list": "uuid",
-    "integer": "bigint",
-    "number": "numeric",
-    "boolean": "boolean",
-    "date": "date",
-    "instant": "timestamptz",
-    "uuid": "uuid",
-}
-
-
-def parse(query_string: bytes) -> Request:
-    """Judges the form of a query string; the names in it are judged by `run`."""
-    request = Request()
-    try:
-        pairs = parse_qsl(query_string.decode(), keep_blank_values=True, max_num_fields=100)
-    except (ValueError, UnicodeDecodeError):
-        raise BadRequest("The query string cannot be read.") from None
-    for name, value in pairs:
-        if name in RESERVED:
-            reserved(request, name, value)
-        else:
-            field, _, operator = name.partition("[")
-            request.filters.append((field, operator.rstrip("]") or "eq", value))
-    if len(request.filters) > MOST_FILTERS:
-        raise BadRequest(f"A list takes {MOST_FILTERS} filters at most.")
-    return request
-
-
-def reserved(request: Request, name: str, value: str) -> None:
-    """Sets one of the parameters that are no filters; raises `BadRequest` for a value that it does not take."""
-    try:
-        match name:
-            case "limit":
-                request.limit = max(1, min(MOST, int(value)))
-            case "cursor":
-                request.cursor = decode_cursor(value)
-            case "sort":
-                keys = [key for key in value.split(",") if key]
-                request.sort = [(key.lstrip("+-"), key.startswith("-")) for key in keys][:5]
-            case "fields":
-                request.fields = [field for field in value.split(",") if field]
-            case "expand":
-                request.expand = [field for field in value.split(",") if field][:10]
-            case "count":
-                request.count = _boolean(value)
-            case "as_of":
-                request.as_of = instant(value)
-            case "view":
-                request.view = UUID(value)
-            case _:
-                request.text = _text(value)[:200]
-    except (ValueError, KeyError):
-        raise BadRequest(f"{name}: {value[:80]!r} is not a value that it takes.") from None
-
-
-def encode_cursor(values: list[Any]) -> str:
-    return base64.urlsafe_b64encode(to_json(values).encode()).decode().rstrip("=")
-
-
-def decode_cursor(text: str) -> list[Any]:
-    """The values of a cursor; raises `BadRequest` for anything that we did not make."""
-    try:
-        values = msgspec.json.decode(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)), type=list[Any])
-    except (msgspec.MsgspecError, binascii.Error, ValueError):
-        raise BadRequest("cursor: this is not a cursor of this list.") from None
-    return values
 
 
 @cache
@@ -259,19 +114,26 @@ def nullable(table: str) -> frozenset[str]:
     return frozenset(column.name for column in metadata.tables[table].columns if column.nullable)
 
 
+def customs(alias: str, without: frozenset[str]) -> str:
+    """The custom values of a row but for the hidden keys in `without`, which stand there as `cf.key`."""
+    secret = sorted(name.removeprefix("cf.") for name in without if name.startswith("cf."))
+    return f"({alias}.cf - '{{{','.join(secret)}}}'::text[])" if secret else f"{alias}.cf"
+
+
 @cache
-def projection(source: Source, alias: str, fields: tuple[str, ...]) -> str:
-    """The select list of `fields`: decimals as text, derived fields by their expression."""
-    kinds = columns(source.table)
-    parts = []
+def projection(
+    source: Source, alias: str, fields: tuple[str, ...], without: frozenset[str] = frozenset()
+) -> str:
+    """The select list of `fields`: decimals as text, derived fields by their expression, `cf` but for hidden keys."""
+    table, parts = metadata.tables[source.table], []
     for field in fields:
         if field in source.extra:
             parts.append(f'({source.extra[field]}) AS "{field}"')
-        elif (
-            kinds[field] == "number"
-            and isinstance(metadata.tables[source.table].c[field].type, sa.Numeric)
-            and not isinstance(metadata.tables[source.table].c[field].type, sa.Float)
-        ):
+        elif field.startswith("cf."):
+            parts.append(f"{alias}.cf -> '{field.removeprefix('cf.')}' AS \"{field}\"")
+        elif field == "cf":
+            parts.append(f"{customs(alias, without)} AS cf")
+        elif is_money(table.c[field]):
             parts.append(f'{alias}."{field}"::text AS "{field}"')
         else:
             parts.append(f'{alias}."{field}"')
@@ -284,6 +146,17 @@ def all_fields(source: Source, without: frozenset[str]) -> tuple[str, ...]:
     return tuple(name for name in (*columns(source.table), *source.extra) if name not in without)
 
 
+@cache
+def references_of(table: str) -> dict[str, str]:
+    """The columns of a table that point at a record → the table that they point at, from its foreign keys."""
+    return {
+        str(column.name): key.column.table.name
+        for column in metadata.tables[table].columns
+        if column.name.endswith("_id")
+        for key in column.foreign_keys
+    }
+
+
 def unknown(field: str) -> BadRequest:
     """The one sentence for a field that does not exist and for one that you may not see."""
     return BadRequest(
@@ -292,10 +165,23 @@ def unknown(field: str) -> BadRequest:
 
 
 class Builder:
-    """Turns one parsed request into a statement with its parameters."""
+    """Turns one parsed request into a statement with its parameters.
 
-    def __init__(self, source: Source, actor: Actor, request: Request) -> None:
+    `customs` are the custom fields by table, and `today` the company's day: `prepared` finds both where a request
+    needs them.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        actor: Actor,
+        request: Request,
+        *,
+        customs: Mapping[str, custom.Fields] | None = None,
+        today: Today | None = None,
+    ) -> None:
         self.source, self.actor, self.request = source, actor, request
+        self.customs, self.today = customs or {}, today
         self.params = Params()
         self.hidden = hidden(actor, source.table)
         self.fields = all_fields(source, self.hidden)
@@ -317,101 +203,86 @@ class Builder:
         parts += [self.condition(*item) for item in self.request.filters]
         searched = [name for name in source.text if name not in self.hidden]
         if self.request.text and searched:
-            pattern = self.params.add(f"%{_like(self.request.text)}%")
+            pattern = self.params.add(f"%{escaped(self.request.text)}%")
             parts.append("(" + " OR ".join(f't."{name}" ILIKE {pattern}' for name in searched) + ")")
         elif self.request.text:
             raise BadRequest("q: this list has no text search.")
         return " AND ".join(parts)
 
     def condition(self, field: str, operator: str, value: str) -> str:
-        """One filter as SQL."""
-        if operator not in OPERATORS:
-            raise BadRequest(
-                f"{field[:80]}: there is no operator {operator[:20]!r}; there are {', '.join(sorted(OPERATORS))}."
-            )
-        if field.startswith(("cf.", "external_ids.")):
-            column, _, key = field.partition(".")
-            return self.compare(
-                f"(t.{column} ->> {self.params.add(key[:100])})", "text", field, operator, value
-            )
-        if "." in field:
-            return self.joined(field, operator, value)
+        """One filter as SQL; `account.owner.name` asks the records that this one points at."""
+        first, _, rest = field.partition(".")
+        if not rest or first in ("cf", "external_ids"):
+            return condition(self.left(field), field, operator, value, self.params, self.today)
+        return self._joined("t", self.source.references, self.fields, field, field, (operator, value))
+
+    def left(self, field: str) -> Left:
+        """What a field of the resource itself is in SQL. Raises `BadRequest` where there is none."""
+        if field.startswith("cf."):
+            return self._custom(self.source.table, "t", field)
+        if field.startswith("external_ids."):
+            return Left(f"(t.external_ids ->> {self.params.add(field.partition('.')[2][:100])})", "text")
         if field not in self.fields:
             raise unknown(field)
         if field in self.source.extra:
             kind = self.source.extra_kinds.get(field, "text")
-            derived = f"({self.source.extra[field]})::{_CAST[kind]}"
-            return self.compare(derived, kind, field, operator, value)
+            return Left(f"({self.source.extra[field]})::{CAST[kind]}", kind)
         column = self.source.home.get(field, field)
-        return self.compare(f't."{column}"', columns(self.source.table)[column], field, operator, value)
+        return Left(f't."{column}"', columns(self.source.table)[column])
 
-    def joined(self, field: str, operator: str, value: str) -> str:
-        """A filter on a field of a record that this one points at: `account.industry`."""
-        reference, _, name = field.partition(".")
-        table = self.source.references.get(f"{reference}_id")
-        if (
-            table is None
-            or name not in columns(table)
-            or name in hidden(self.actor, table)
-            or f"{reference}_id" not in self.fields
-        ):
+    def custom_field(self, table: str, field: str, path: str = "") -> custom.Field:
+        """The definition of `cf.key`. Raises `BadRequest` where there is none for this actor."""
+        found = self.customs.get(table, {}).get(field.removeprefix("cf."))
+        if found is None or field in hidden(self.actor, table):
+            raise unknown(path or field)
+        return found
+
+    def _custom(self, table: str, alias: str, field: str, path: str = "") -> Left:
+        found = self.custom_field(table, field, path)
+        if not found.is_filterable:
+            raise BadRequest(f"{field}: this custom field is not for filters and sorts.")
+        return Left(custom.expression(found, alias), found.kind, is_custom=True)
+
+    def _joined(
+        self, alias: str, references: Mapping[str, str], known: tuple[str, ...], path: str, field: str,
+        asked: tuple[str, str],
+    ) -> str:  # fmt: skip
+        """A condition on a record that `alias` points at, or on one that that one points at."""
+        name, _, rest = path.partition(".")
+        table = references.get(f"{name}_id")
+        if table is None or f"{name}_id" not in known or len(alias) > DEEPEST:
             raise unknown(field)
-        test = self.compare(f'r."{name}"', columns(table)[name], field, operator, value)
-        seen = guard(self.actor, table, "r", self.params)
+        inner, next_fields = f"{alias}r", all_fields(plain(table), hidden(self.actor, table))
+        if "." in rest and not rest.startswith("cf."):
+            test = self._joined(inner, references_of(table), next_fields, rest, field, asked)
+        elif rest.startswith("cf."):
+            test = condition(self._custom(table, inner, rest, field), field, *asked, self.params, self.today)
+        elif rest in next_fields:
+            left = Left(f'{inner}."{rest}"', columns(table)[rest])
+            test = condition(left, field, *asked, self.params, self.today)
+        else:
+            raise unknown(field)
+        seen = guard(self.actor, table, inner, self.params)
         return (
-            f'EXISTS (SELECT 1 FROM {table} r WHERE r.id = t."{reference}_id" AND r.deleted_at IS NULL'
-            f" AND {seen} AND {test})"
+            f'EXISTS (SELECT 1 FROM {table} {inner} WHERE {inner}.id = {alias}."{name}_id"'
+            f" AND {inner}.deleted_at IS NULL AND {seen} AND {test})"
         )
-
-    def compare(self, left: str, kind: str, field: str, operator: str, value: str) -> str:
-        """`left` against the typed value; a value of the wrong type is a 400 that names the field."""
-        try:
-            return self._compare(left, kind, operator, value)
-        except (ValueError, KeyError, InvalidOperation):
-            raise BadRequest(f"{field[:80]}: {value[:80]!r} is not a {kind}.") from None
-
-    def _compare(self, left: str, kind: str, operator: str, value: str) -> str:
-        cast = _CAST[kind]
-        if kind == "json":
-            left = f"{left}::text"
-        if operator == "is_null":
-            return f"{left} IS NULL" if _boolean(value) else f"{left} IS NOT NULL"
-        if operator in ("contains", "starts"):
-            if kind in ("ids", "texts"):
-                return f"{self.params.add(_PARSE[kind](value))}::{cast} = ANY({left})"
-            pattern = f"{'%' if operator == 'contains' else ''}{_like(_text(value))}%"
-            return f"{left}::text ILIKE {self.params.add(pattern)}"
-        if operator in ("in", "nin"):
-            values = [_PARSE[kind](part) for part in value.split(",")[:MOST_VALUES]]
-            sign = "&&" if kind in ("ids", "texts") else "= ANY"
-            test = f"{sign} ({self.params.add(values)}::{cast}[])"
-            return f"{left} {test}" if operator == "in" else f"NOT coalesce({left} {test}, FALSE)"
-        placeholder = f"{self.params.add(_PARSE[kind](value))}::{cast}"
-        if kind in ("ids", "texts"):
-            return f"{'NOT ' if operator == 'ne' else ''}{placeholder} = ANY({left})"
-        if operator == "ne":
-            return f"{left} IS DISTINCT FROM {placeholder}"
-        sign = {"eq": "=", "gt": ">", "gte": ">=", "lt": "<", "lte": "<="}[operator]
-        return f"{left} {sign} {placeholder}"
 
     def order(self) -> list[tuple[str, str, bool, bool]]:
         """Sort keys as (SQL, kind, descending, nullable), the id last."""
-        keys = []
-        for field, descending in self.request.sort:
-            if field not in self.fields:
-                raise unknown(field)
-            if field in self.source.extra:
-                kind = self.source.extra_kinds.get(field, "text")
-                keys.append((f"({self.source.extra[field]})::{_CAST[kind]}", kind, descending, True))
-                continue
-            column = self.source.home.get(field, field)
-            kind = columns(self.source.table)[column]
-            if kind in ("json", "ids", "texts"):
-                raise BadRequest(f"sort: {field!r} has no order.")
-            sql = f'lower(t."{column}") COLLATE "C"' if kind == "text" else f't."{column}"'
-            keys.append((sql, kind, descending, column in nullable(self.source.table)))
+        keys = [self._key(field, descending) for field, descending in self.request.sort]
         last_descending = keys[-1][2] if keys else True
         return [*keys, ("t.id", "uuid", last_descending, False)]
+
+    def _key(self, field: str, descending: bool) -> tuple[str, str, bool, bool]:
+        left = self.left(field)
+        if left.kind == "json" or left.kind in LISTS:
+            raise BadRequest(f"sort: {field!r} has no order.")
+        kind = "text" if left.is_custom and left.cast == "text" else left.kind
+        is_word = kind == "text" and not left.is_custom and field not in self.source.extra
+        column = self.source.home.get(field, field)
+        is_nullable = column not in columns(self.source.table) or column in nullable(self.source.table)
+        return (f'lower({left.sql}) COLLATE "C"' if is_word else left.sql, kind, descending, is_nullable)
 
     def after(self, keys: list[tuple[str, str, bool, bool]]) -> str:
         """The keyset condition: rows behind the cursor."""
@@ -432,7 +303,7 @@ class Builder:
         if value is None:
             return None
         try:
-            return f"{self.params.add(_PARSE[kind](str(value)))}::{_CAST[kind]}"
+            return f"{self.params.add(READ[kind](str(value)))}::{CAST[kind]}"
         except (ValueError, KeyError, InvalidOperation):
             raise BadRequest("cursor: this cursor belongs to another order.") from None
 
@@ -453,29 +324,39 @@ class Builder:
         if wanted is None:
             return self.fields
         for field in wanted:
-            if field not in self.fields:
+            if field.startswith("cf."):
+                self.custom_field(self.source.table, field)
+            elif field not in self.fields:
                 raise unknown(field)
         return tuple(dict.fromkeys(["id", *wanted]))
 
     def expanded(self) -> str:
-        """The records beside this one, each under the reference's name without `_id`."""
+        """The records beside this one, each under the reference's name without `_id`; `account.owner` within it."""
+        return self._beside("t", self.source.references, self.fields, sorted(set(self.request.expand)))
+
+    def _beside(
+        self, alias: str, references: Mapping[str, str], known: tuple[str, ...], paths: list[str]
+    ) -> str:
         parts = []
-        for name in self.request.expand:
-            table = self.source.references.get(f"{name}_id")
-            if table is None or f"{name}_id" not in self.fields:
+        for name in dict.fromkeys(path.partition(".")[0] for path in paths):
+            deeper = [path.partition(".")[2] for path in paths if path.startswith(f"{name}.")]
+            table = references.get(f"{name}_id")
+            if table is None or f"{name}_id" not in known or len(alias) > DEEPEST:
                 raise unknown(name)
-            other = plain(table)
-            inner = projection(other, "e", all_fields(other, hidden(self.actor, table)))
-            seen = guard(self.actor, table, "e", self.params)
+            other, inner, without = plain(table), f"{alias}e", hidden(self.actor, table)
+            fields = all_fields(other, without)
+            shown = projection(other, inner, fields, without)
+            more = self._beside(inner, references_of(table), fields, deeper)
+            seen = guard(self.actor, table, inner, self.params)
             parts.append(
-                f'(SELECT row_to_json(x) FROM (SELECT {inner} FROM {table} e WHERE e.id = t."{name}_id"'
-                f' AND e.deleted_at IS NULL AND {seen}) x) AS "{name}"'
+                f"(SELECT row_to_json(x) FROM (SELECT {shown}{more} FROM {table} {inner}"
+                f' WHERE {inner}.id = {alias}."{name}_id" AND {inner}.deleted_at IS NULL AND {seen}) x) AS "{name}"'
             )
         return "".join(f", {part}" for part in parts)
 
     def document(self) -> str:
         """One row as JSON."""
-        chosen = projection(self.source, "t", self.selected())
+        chosen = projection(self.source, "t", self.selected(), self.hidden)
         return f"(SELECT row_to_json(d) FROM (SELECT {chosen}{self.expanded()}) d)::text"
 
     def list_sql(self, fixed: dict[str, Any]) -> tuple[str, int]:
@@ -499,15 +380,30 @@ class Builder:
         return f"SELECT count(*) FROM (SELECT 1 FROM {table} t WHERE {self.where(fixed)} LIMIT {COUNT_CAP + 1}) c"
 
 
-def _like(text: str) -> str:
-    return text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+def _needs_fields(request: Request) -> bool:
+    """Whether a request names custom fields."""
+    named = [field for field, *_ in request.filters] + [field for field, _ in request.sort]
+    named += [*(request.fields or ()), *request.group, *(field for _, field in request.figures)]
+    return any("cf." in name for name in named)
+
+
+async def prepared(run: Database | Tx, source: Source, actor: Actor, request: Request) -> Builder:
+    """The builder of a request, with the custom fields and the company's day where it asks for them."""
+    customs = await custom.catalogue(run) if _needs_fields(request) else {}
+    today = None
+    if request.group or any(values.is_relative(value) for _, _, value in request.filters):
+        settings = await calendar.company(run)
+        today = Today(settings, settings.today(datetime.now(UTC)))
+    return Builder(source, actor, request, customs=customs, today=today)
 
 
 async def run(
     database: Database, source: Source, actor: Actor, request: Request, fixed: dict[str, Any] | None = None
 ) -> Page:
     """One page as `{"items": […], "next": …}`; `fixed` are equalities that the URL itself sets (a parent's id)."""
-    builder = Builder(source, actor, request)
+    if request.group or request.figures:
+        raise BadRequest("group: this list has rows only.")
+    builder = await prepared(database, source, actor, request)
     sql, width = builder.list_sql(fixed or {})
     rows = await database.fetch(sql, *builder.params)
     following = None
@@ -518,17 +414,19 @@ async def run(
     items = ",".join([row["doc"] for row in rows])
     count = ""
     if request.count:
-        counter = Builder(source, actor, request)
+        counter = await prepared(database, source, actor, request)
         found = await database.fetchval(counter.count_sql(fixed or {}), *counter.params)
         count = f',"count":{found if found <= COUNT_CAP else to_json(f"{COUNT_CAP}+")}'
     return Page(body=f'{{"items":[{items}],"next":{to_json(following)}{count}}}', next=following)
 
 
 async def one(
-    database: Database, source: Source, actor: Actor, record_id: UUID, request: Request | None = None
+    database: Database | Tx, source: Source, actor: Actor, record_id: UUID, request: Request | None = None
 ) -> tuple[str, int] | None:
     """One record as JSON text with its version, or None where there is none that the actor sees."""
-    builder = Builder(source, actor, request or Request())
+    builder = (
+        await prepared(database, source, actor, request) if request else Builder(source, actor, Request())
+    )
     table = history.source(source.table, builder.as_of)
     key = builder.params.add(record_id)
     document = builder.document()

@@ -1,20 +1,11 @@
 """What an actor may see of records of any kind, by their ids: for feeds, web hooks and explanations."""
 
-from functools import cache
 from typing import Any
 from uuid import UUID
 
 from service import query
 from service.access import Actor, guard, hidden, may
-from service.db import Database, Params, Tx, metadata
-
-
-@cache
-def table_of(entity_type: str) -> str | None:
-    """The table of a business noun: `opportunity` → `opportunities`; None where there is none."""
-    plural = f"{entity_type[:-1]}ies" if entity_type.endswith("y") else f"{entity_type}s"
-    table = metadata.tables.get(plural)
-    return plural if table is not None and "deleted_at" in table.c else None
+from service.db import Database, Params, Tx, table_named
 
 
 def entity_of(table: str) -> str:
@@ -26,13 +17,13 @@ async def records(
     run: Tx | Database, actor: Actor, entity_type: str, ids: list[UUID]
 ) -> dict[UUID, dict[str, Any]]:
     """Those of the records that the actor may see, deleted ones too, with the fields that the actor may see."""
-    name = table_of(entity_type)
+    name = table_named(entity_type)
     if name is None or not may(actor, name, "read"):
         return {}
     params = Params([ids])
     seen = guard(actor, name, "t", params)
-    source = query.plain(name)
-    shown = query.projection(source, "t", query.all_fields(source, hidden(actor, name)))
+    source, without = query.plain(name), hidden(actor, name)
+    shown = query.projection(source, "t", query.all_fields(source, without), without)
     rows = await run.fetch(
         f"SELECT t.id AS key, (SELECT row_to_json(d) FROM (SELECT {shown}) d) AS record"
         f" FROM {name} t WHERE t.id = ANY($1::uuid[]) AND {seen}",
@@ -43,7 +34,7 @@ async def records(
 
 async def visible_ids(run: Tx | Database, actor: Actor, entity_type: str, ids: list[UUID]) -> set[UUID]:
     """Those of the records that the actor may see, deleted ones too."""
-    name = table_of(entity_type)
+    name = table_named(entity_type)
     if name is None or not may(actor, name, "read"):
         return set()
     params = Params([ids])

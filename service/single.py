@@ -50,7 +50,7 @@ async def change(
 
 
 def _document(source: Source, without: frozenset[str]) -> str:
-    shown = query.projection(source, "t", query.all_fields(source, without))
+    shown = query.projection(source, "t", query.all_fields(source, without), without)
     return f"(SELECT row_to_json(d) FROM (SELECT {shown}) d)::text"
 
 

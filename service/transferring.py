@@ -122,7 +122,7 @@ async def _hand_over(
     where, params = "TRUE", Params()
     if rule.conditions:
         asked = query.Request(filters=list(rule.conditions))
-        builder = query.Builder(resources[table.name].source, actor, asked)
+        builder = await query.prepared(tx, resources[table.name].source, actor, asked)
         where, params = builder.where({}), builder.params
     person, to = params.add(leaver["id"]), f"{params.add(rule.to)}::uuid"
     value = to

@@ -25,7 +25,7 @@ from standardwebhooks import Webhook as Signer
 from service import criteria, jobs, ledger, outbound, sight
 from service.access import SYSTEM
 from service.auth import actor_of_user, derived, signing_key
-from service.db import Database, Tx, to_json
+from service.db import Database, Tx, table_named, to_json
 from service.errors import Unauthorized
 from service.ids import new_id
 from service.jobs import Job
@@ -147,7 +147,7 @@ async def _messages(tx: Tx, hook: Any, events: list[Any]) -> list[tuple[UUID, st
     messages = []
     for event in events:
         record = found[event["entity_type"]].get(event["entity_id"])
-        if record is None and not (sight.table_of(event["entity_type"]) is None and actor.sees_all):
+        if record is None and not (table_named(event["entity_type"]) is None and actor.sees_all):
             continue
         if criteria.matches(hook["filter"], (record or {}) | event["data"]):
             messages.append((event["id"], event["kind"], event["entity_id"], payload(event, record)))

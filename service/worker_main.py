@@ -13,7 +13,7 @@ from service import (
     watching,
     webhooks,
 )
-from service.domains import bulk, duplicates, exports, league, models, quotes
+from service.domains import bulk, duplicates, exports, fields, league, models, quotes
 from service.importing import runs
 from service.settings import Settings
 from service.worker import Handler
@@ -33,6 +33,7 @@ def handlers(settings: Settings) -> dict[str, Handler]:
         **quotes.handlers,
         **telling.handlers,
         **due.handlers(settings),
+        **fields.handlers(settings),
         **indexing.handlers(),
         **recommending.handlers(),
         **webhooks.handlers(settings),

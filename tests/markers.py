@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from service.access import ROWS
+from service.access import BY_THEMSELVES, ROWS
 from service.db import Connection, metadata
 
 OWN_ALIASES = ("ao", "al", "aa", "ac")
@@ -23,7 +23,7 @@ _COMMENT = re.compile(r"/\*.*?\*/|'(?:[^']|'')*'", re.DOTALL)
 def guarded() -> tuple[str, ...]:
     """The names of all guarded tables."""
     by_table = {table.name for table in metadata.tables.values() if table.info.get("guarded")}
-    return tuple(sorted(by_table | set(ROWS) | {"quotas"}))
+    return tuple(sorted(by_table | set(ROWS) | BY_THEMSELVES))
 
 
 @lru_cache(maxsize=1)

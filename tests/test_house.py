@@ -91,7 +91,7 @@ def test_shapes_forbid_unknown_members_and_match_their_table(resource: Resource)
 def test_every_resource_is_in_the_permission_table(resource: Resource) -> None:
     assert "read" in access.PERMISSIONS["admin"].get(resource.key, frozenset())
     if resource.table.info.get("guarded"):
-        ruled = {*access.ROWS, *access.PERSONAL, "quotas"}
+        ruled = {*access.ROWS, *access.PERSONAL, *access.BY_THEMSELVES}
         assert resource.key in ruled, "guarded, and no rule says for whom"
 
 

@@ -55,7 +55,8 @@ async def _one(database: Database, table: str, format_: str, output: Path, filte
 
     try:
         request = query.parse(filter_.lstrip("?").encode())
-        selection = Selection(RESOURCES[table], SYSTEM, request)
+        builder = await query.prepared(database, RESOURCES[table].source, SYSTEM, request)
+        selection = Selection(RESOURCES[table], builder)
     except Problem as error:
         raise Refused(f"--filter: {error.detail}") from error
     name = f"{table}.{format_}"

@@ -14,7 +14,7 @@ from service.calendar import Company
 from service.db import Database
 from service.domains.activities import resource as activities
 from service.errors import BadRequest
-from service.query import Builder
+from service.query import prepared
 from service.summing import Wish
 from service.wire import answer
 
@@ -71,7 +71,10 @@ def split(request: query.Request) -> dict[str, str]:
     """Takes the summary's own parameters out of the filters. Raises `BadRequest` for what it has no use for."""
     own = OWN | {name: value for name, operator, value in request.filters if name in OWN and operator == "eq"}
     request.filters = [item for item in request.filters if item[0] not in OWN]
-    if request.sort or request.fields is not None or request.expand or request.cursor or request.as_of:
+    if request.group:
+        own["group"] = ",".join(request.group)
+    unfit = request.expand or request.cursor or request.as_of or request.figures
+    if request.sort or request.fields is not None or unfit:
         raise BadRequest("A summary takes group, interval, from, to, period, q and filters.")
     return own
 
@@ -184,14 +187,14 @@ async def summary(
     period = await calendar.period(database, own["period"], now) if own["period"] else None
     wish = span(own, period, company, now)
     refuse_hidden(wish.groups, hidden(actor, "activities"))
-    builder = Builder(activities.source, actor, asked)
+    builder = await prepared(database, activities.source, actor, asked)
     counted = await summing.counts(database, actor, builder.where({}), builder.params, wish, company)
     most = summing.MOST_PLACED if "stage" in wish.groups else summing.MOST_READ
     if counted[0]["n_read"] > most:
         raise BadRequest(f"from, to: there are more than {most:,} activities: ask for a shorter span.")
     answered = []
     if "stage" not in wish.groups:
-        builder = Builder(activities.source, actor, asked)
+        builder = await prepared(database, activities.source, actor, asked)
         answered = await summing.replies(database, actor, builder.where({}), builder.params, wish, company)
     total, *items = arranged(wish, counted, answered, company)
     await _name(database, items, list(wish.groups))

@@ -15,7 +15,7 @@ from service.db import Database, Params
 from service.domains.opportunities import IS_ROTTING
 from service.domains.opportunities import resource as opportunities
 from service.errors import BadRequest, NotFound
-from service.query import Builder
+from service.query import prepared
 from service.wire import answer
 
 # --- shapes ------------------------------------------------------------------------------------------------------
@@ -121,11 +121,15 @@ def split(request: query.Request) -> Asked:
 
     Raises `BadRequest` for parameters that a board has no use for.
     """
-    own = {"pipeline": "", "group": "stage"}
+    own = {"pipeline": ""}
     for name, operator, value in request.filters:
         if name in own and operator == "eq":
             own[name] = value
     request.filters = [item for item in request.filters if item[0] not in own]
+    own["group"] = ",".join(request.group)
+    request.group = []
+    if request.figures:
+        raise BadRequest("A board adds up the amounts by itself.")
     if request.sort or request.fields is not None or request.expand or request.as_of or request.count:
         raise BadRequest("A board takes pipeline, group, view, limit, cursor, q and filters.")
     column = None
@@ -204,7 +208,7 @@ async def _grouped(
     database: Database, actor: Actor, request: query.Request, pipeline_id: UUID, asked: Asked, limit: int
 ) -> list[Column]:
     """The columns of any other group: the values that there are, each counted and with its first cards."""
-    builder = Builder(opportunities.source, actor, request)
+    builder = await prepared(database, opportunities.source, actor, request)
     group = grouping.group_of(actor, asked.group, builder.params)
     where = builder.where({"pipeline_id": pipeline_id})
     rows = await database.fetch(
@@ -233,7 +237,7 @@ async def _deal_out(
     limit: int,
 ) -> None:
     """The next cards of each column of a group, in one pass over the pipeline."""
-    builder = Builder(opportunities.source, actor, request)
+    builder = await prepared(database, opportunities.source, actor, request)
     group = grouping.group_of(actor, field, builder.params)
     where = f"{builder.where({'pipeline_id': pipeline_id})} AND {builder.after(_ORDER)}"
     keys = builder.params.add([column.key for column in columns])
@@ -250,7 +254,7 @@ async def _count(
     database: Database, actor: Actor, request: query.Request, pipeline_id: UUID, columns: list[Column]
 ) -> None:
     """Counts and sums of all columns, in one statement."""
-    builder = Builder(opportunities.source, actor, request)
+    builder = await prepared(database, opportunities.source, actor, request)
     where = builder.where({"pipeline_id": pipeline_id})
     rows = await database.fetch(
         f"SELECT t.stage, {_SUMS} FROM opportunities t WHERE {where} GROUP BY t.stage", *builder.params
@@ -273,7 +277,7 @@ async def _fill(
     limit: int,
 ) -> None:
     """The next cards of each column, in one statement; one card more than shown tells that there is a next page."""
-    builder = Builder(opportunities.source, actor, request)
+    builder = await prepared(database, opportunities.source, actor, request)
     where = f"{builder.where({'pipeline_id': pipeline_id})} AND {builder.after(_ORDER)}"
     keys = builder.params.add([column.key for column in columns])
     deals = (

@@ -135,9 +135,11 @@ def wish(resource: Resource, actor: Actor, asked: Bulk) -> Row:
 # Rules: what it finds ----------------------------------------------------------------------------------
 
 
-def _found(resource: Resource, actor: Actor, filters: list[tuple[str, str, str]]) -> tuple[str, list[Any]]:
+async def _found(
+    run: Tx | Database, resource: Resource, actor: Actor, filters: list[tuple[str, str, str]]
+) -> tuple[str, list[Any]]:
     """The records as (id, version), of those that the actor sees."""
-    builder = query.Builder(resource.source, actor, query.Request(filters=filters))
+    builder = await query.prepared(run, resource.source, actor, query.Request(filters=filters))
     where = builder.where({})
     return (
         f"SELECT t.id, t.version FROM {resource.key} t WHERE {where} ORDER BY t.id LIMIT {MOST_CHANGED + 1}",
@@ -149,7 +151,7 @@ async def state(
     run: Tx | Database, resource: Resource, actor: Actor, filters: list[tuple[str, str, str]]
 ) -> tuple[int, str]:
     """How many records the filter finds, and a digest of which, in which versions."""
-    found, params = _found(resource, actor, filters)
+    found, params = await _found(run, resource, actor, filters)
     row = await run.fetchrow(
         "SELECT count(*) AS number, coalesce(md5(string_agg(id::text || ':' || version, ',' ORDER BY id)), '') AS digest"
         f" FROM ({found}) found",
@@ -322,7 +324,7 @@ async def _enqueue(
         "scopes": sorted(actor.scopes) if actor.scopes is not None else None,
     }
     job_id = await jobs.enqueue(tx, "bulk", payload, actor=actor, change_id=new_id())
-    found, params = _found(resource, actor, filters)
+    found, params = await _found(tx, resource, actor, filters)
     place = f"${len(params) + 1}"
     await tx.execute(
         "WITH frozen AS (INSERT INTO bulk_rows (job_id, position, record_id, version)"

@@ -13,11 +13,11 @@ from litestar.params import FromQuery
 from msgspec import UNSET, Meta
 from sqlalchemy.dialects.postgresql import JSONB
 
-from service import alike, jobs, sight
+from service import alike, jobs
 from service import columns as c
 from service.access import SYSTEM, Actor, guard, hidden, require
 from service.alike import KINDS, Candidate
-from service.db import INSTANT, Database, Params, Tx, metadata
+from service.db import INSTANT, Database, Params, Tx, metadata, table_named
 from service.domains import accounts, contacts, leads
 from service.errors import BadRequest, Invalid, NotFound
 from service.ids import new_id
@@ -205,7 +205,7 @@ async def look(claimed: list[Job]) -> None:
     database = claimed[0].database
     by_entity: dict[str, set[UUID]] = {}
     for job in claimed:
-        entity = sight.table_of(job.payload["entity_type"])
+        entity = table_named(job.payload["entity_type"])
         if entity in KINDS and job.payload.get("entity_id"):
             by_entity.setdefault(entity, set()).add(UUID(job.payload["entity_id"]))
     for entity, ids in by_entity.items():

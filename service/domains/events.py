@@ -14,7 +14,7 @@ from litestar.params import FromQuery
 
 from service import history, sight
 from service.access import Actor, hidden, require
-from service.db import Database, metadata
+from service.db import Database, metadata, table_named
 from service.errors import BadRequest
 from service.query import decode_cursor, encode_cursor
 from service.wire import answer
@@ -106,7 +106,7 @@ async def changes(database: Database, actor: Actor, rows: list[Any]) -> dict[UUI
     """Event id → what it changed in its record."""
     found: dict[UUID, list[Change]] = {}
     for entity_type in {row["entity_type"] for row in rows}:
-        table = sight.table_of(entity_type)
+        table = table_named(entity_type)
         mine = [row for row in rows if row["entity_type"] == entity_type]
         if table is None or not metadata.tables[table].info.get("business"):
             continue  # what is derived, such as a recommendation, has no history to read changes from
@@ -127,7 +127,7 @@ async def visible_rows(database: Database, actor: Actor, rows: list[Any]) -> lis
         row
         for row in rows
         if row["entity_id"] in seen[row["entity_type"]]
-        or (actor.sees_all and (row["entity_id"] is None or sight.table_of(row["entity_type"]) is None))
+        or (actor.sees_all and (row["entity_id"] is None or table_named(row["entity_type"]) is None))
     ]
 
 

@@ -107,7 +107,8 @@ async def _work(url: str, job: Job) -> dict[str, Any]:
     assert job.actor_id is not None
     actor = await actor_of_user(job.database, job.actor_id, door="job")
     resource = resource_of(actor, asked.resource)
-    selection = Selection(resource, actor, request_of(asked))
+    builder = await query.prepared(job.database, resource.source, actor, request_of(asked))
+    selection = Selection(resource, builder)
     total = await job.database.fetchval(selection.count, *selection.count_params)
     await job.progress(0, total)
     last = time.monotonic()
@@ -154,7 +155,8 @@ async def begin(
     require(actor, "exports", "create")
     asked = await body(request, Export)
     resource = resource_of(actor, asked.resource)
-    Selection(resource, actor, request_of(asked))  # what it names is there, for this actor
+    builder = await query.prepared(tx, resource.source, actor, request_of(asked))
+    Selection(resource, builder)  # what it names is there, for this actor
     job_id = await jobs.enqueue(tx, "export", msgspec.to_builtins(asked), actor=actor)
     await tx.execute(
         "UPDATE jobs SET result_url = $2 WHERE id = $1", job_id, f"/api/v1/exports/{job_id}/file"

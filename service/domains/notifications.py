@@ -17,6 +17,7 @@ from service.crud import Web
 from service.db import INSTANT, Database, Params, Tx, metadata
 from service.errors import BadRequest, NotFound
 from service.query import Source
+from service.querystring import ROWS
 from service.wire import answer, body, etag
 
 Kind = Literal["mention", "assignment", "task_due", "reminder", "room_activity", "deal_changed", "follow_up"]
@@ -170,7 +171,7 @@ async def prefer(tx: Tx, user_id: UUID, wanted: Preferences) -> None:
 # Routes --------------------------------------------------------------------------------------------
 
 
-@get("/notifications", opt={"answer": Notifications, "query": tuple(sorted(query.RESERVED - {"as_of"}))})
+@get("/notifications", opt={"answer": Notifications, "query": tuple(sorted(ROWS - {"as_of"}))})
 async def many(
     request: Web, database: NamedDependency[Database], actor: NamedDependency[Actor]
 ) -> Response[bytes]:
@@ -182,7 +183,7 @@ async def many(
 
 
 async def _one(run: Database | Tx, actor: Actor, record_id: UUID) -> Response[bytes]:
-    found = await query.one(run, source, actor, record_id, query.Request(fields=SHOWN))  # type: ignore[arg-type]
+    found = await query.one(run, source, actor, record_id, query.Request(fields=SHOWN))
     if found is None:
         raise NotFound("There is no such notification.")
     return answer(found[0], headers={"ETag": etag(found[1])})

@@ -191,11 +191,9 @@ SELECT id FROM pipelines WHERE deleted_at IS NULL AND is_active ORDER BY is_defa
 async def stages_of(run: Database | Tx, pipeline_id: UUID | None) -> list[Row]:
     """The stages of a pipeline (None: the default, else the oldest that is active) in their order.
 
-    Outside a transaction as remembered for a moment: whoever changes a row copies it first.
+    As remembered for a moment: whoever changes a row copies it first.
     """
-    if isinstance(run, Database):
-        return await run.remember(f"stages {pipeline_id}", lambda: _stages_of(run, pipeline_id))
-    return await _stages_of(run, pipeline_id)
+    return await run.remember(f"stages {pipeline_id}", lambda: _stages_of(run, pipeline_id))
 
 
 async def _stages_of(run: Database | Tx, pipeline_id: UUID | None) -> list[Row]:

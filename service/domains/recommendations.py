@@ -20,6 +20,7 @@ from service.errors import BadRequest, Conflict, Invalid, NotFound
 from service.idempotency import idempotent
 from service.ledger import record
 from service.query import Source as Listed
+from service.querystring import MOST, ROWS
 from service.wire import answer, body, check_version, etag, expected_version
 
 Web = Request[Any, Any, Any]
@@ -222,7 +223,7 @@ async def change(
             data=data,
         )
         await tx.execute(_CHANGE, record_id, to, said, until)
-    found = await query.one(tx, source, actor, record_id)  # type: ignore[arg-type]  # it only reads
+    found = await query.one(tx, source, actor, record_id)
     assert found is not None
     return answer(found[0], headers={"ETag": etag(found[1])})
 
@@ -278,14 +279,14 @@ async def of_deal(
         f"SELECT 1 FROM opportunities t WHERE t.id = $1 AND t.deleted_at IS NULL AND {seen}", *params
     ):
         raise NotFound("There is no such opportunity.")
-    asked = query.Request(sort=[("rank", False)], limit=query.MOST)
+    asked = query.Request(sort=[("rank", False)], limit=MOST)
     if status != "all":
         asked.filters = [("status", "eq", status)]
     page = await query.run(database, source, actor, asked, {"opportunity_id": record_id})
     return answer(page.body)
 
 
-@get("/recommendations", opt={"answer": Recommendations, "query": tuple(sorted(query.RESERVED))})
+@get("/recommendations", opt={"answer": Recommendations, "query": tuple(sorted(ROWS))})
 async def many(request: Web) -> Response[bytes]:
     """The recommendations of all deals that the caller sees, in the grammar of lists."""
     actor: Actor = request.scope["actor"]  # type: ignore[typeddict-item]  # set by the middleware

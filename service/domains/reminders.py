@@ -11,7 +11,7 @@ from service import columns as c
 from service import sight
 from service.access import Actor
 from service.crud import Resource, Row, crud
-from service.db import Database, Tx, business_table
+from service.db import Database, Tx, business_table, table_named
 from service.errors import Invalid
 from service.shapes import Draft, Instant, Key, item_of, patch_of
 
@@ -58,7 +58,7 @@ def defaults(draft: Row, actor: Actor, now: datetime) -> Row:
 async def prepare(run: Tx | Database, actor: Actor, new: Row, old: Row | None) -> None:
     """It is about a record that one sees; another time makes it due again."""
     if old is None:
-        if sight.table_of(new["record_type"]) is None:
+        if table_named(new["record_type"]) is None:
             raise Invalid.at("/record_type", "there is no such kind of record")
         if not await sight.visible_ids(run, actor, new["record_type"], [new["record_id"]]):
             raise Invalid.at("/record_id", "there is no such record")

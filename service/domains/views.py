@@ -1,6 +1,5 @@
 """Saved views: a filter, an order and columns of a list under a name; one's own, or shared with teams."""
 
-from collections.abc import Iterator
 from typing import Annotated
 from uuid import UUID
 
@@ -53,22 +52,23 @@ View = item_of(views, ViewDraft)
 # Rules ---------------------------------------------------------------------------------------------
 
 
-def _told(new: Row, actor: Actor) -> Iterator[Pointer]:
+async def _told(tx: Tx, new: Row, actor: Actor) -> list[Pointer]:
     """Each part must be one that the list itself would take from this person."""
     of = RESOURCES.get(new["resource"])
     if of is None:
-        yield fault("resource", "there is no such resource")
-        return
+        return [fault("resource", "there is no such resource")]
+    faults = []
     for name, request in saved.parts(new):
         try:
-            query.Builder(of.source, actor, request).list_sql({})
+            (await query.prepared(tx, of.source, actor, request)).list_sql({})
         except BadRequest as error:
-            yield fault(name, str(error))
+            faults.append(fault(name, str(error)))
+    return faults
 
 
 async def prepare(tx: Tx, actor: Actor, new: Row, old: Row | None) -> None:
     """Filter, sort and columns are ones of the list; the teams exist."""
-    refuse(_told(new, actor))
+    refuse(await _told(tx, new, actor))
     if new.get("shared_team_ids"):
         await exist(tx, actor, "teams", "shared_team_ids", new["shared_team_ids"])
 

@@ -9,7 +9,6 @@ import pyarrow.parquet as pq
 import sqlalchemy as sa
 
 from service import history, query
-from service.access import Actor
 from service.crud import Resource
 from service.db import Database
 from service.query import Builder, Request
@@ -37,8 +36,8 @@ class Column(msgspec.Struct, frozen=True):
 class Selection:
     """What goes out: the statement's parts, for whoever asks."""
 
-    def __init__(self, resource: Resource, actor: Actor, request: Request) -> None:
-        self.builder = Builder(resource.source, actor, request)
+    def __init__(self, resource: Resource, builder: Builder) -> None:
+        self.builder, request = builder, builder.request
         table = history.source(resource.key, self.builder.as_of)
         where = self.builder.where({})
         self.count = f"SELECT count(*) FROM {table} t WHERE {where}"
@@ -59,8 +58,11 @@ class Selection:
 
     def _column(self, name: str) -> Column:
         source = self.builder.source
-        if name.startswith("cf.") and "cf" in self.builder.fields:
-            return Column(name, f"(t.cf ->> {self.builder.params.add(name[3:][:64])}::text)", "text")
+        if name.startswith("cf."):
+            key = self.builder.custom_field(source.table, name).key
+            return Column(name, f"(t.cf ->> '{key}')", "text")
+        if name == "cf" and name in self.builder.fields:
+            return Column(name, query.customs("t", self.builder.hidden), "json")
         if name not in self.builder.fields:
             raise query.unknown(name)
         if name in source.extra:

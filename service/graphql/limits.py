@@ -16,7 +16,7 @@ from graphql import (
     VariableNode,
 )
 
-from service.query import DEFAULT_LIMIT, MOST
+from service.querystring import DEFAULT_LIMIT, MOST
 
 MOST_DEPTH = 16
 MOST_ALIASES = 30

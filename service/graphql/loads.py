@@ -75,7 +75,7 @@ class Reading:
 
 async def by_id(reading: Reading, noun: Noun, asked: query.Request, ids: list[UUID]) -> dict[UUID, Row]:
     """Those of the records that the actor sees."""
-    builder = query.Builder(noun.source, reading.actor, asked)
+    builder = await query.prepared(reading.database, noun.source, reading.actor, asked)
     document = builder.document()
     where = builder.where({})
     wanted = builder.params.add(ids)
@@ -104,7 +104,7 @@ def _slice(rows: list[Any], width: int, limit: int) -> Slice:
 
 async def page(reading: Reading, noun: Noun, asked: query.Request) -> Slice:
     """One page of a list."""
-    builder = query.Builder(noun.source, reading.actor, asked)
+    builder = await query.prepared(reading.database, noun.source, reading.actor, asked)
     sql, width = builder.list_sql({})
     return _slice(await reading.database.fetch(sql, *builder.params), width, asked.limit)
 
@@ -113,7 +113,7 @@ async def pages(
     reading: Reading, noun: Noun, column: str, asked: query.Request, parents: list[UUID]
 ) -> dict[UUID, Slice]:
     """The first page of each parent's children, in one statement."""
-    builder = query.Builder(noun.source, reading.actor, asked)
+    builder = await query.prepared(reading.database, noun.source, reading.actor, asked)
     sql, width = builder.list_sql({column: query.Outer("p.id")})
     ids = builder.params.add(parents)
     rows = await reading.database.fetch(
@@ -128,7 +128,7 @@ async def pages(
 
 async def count(reading: Reading, noun: Noun, asked: query.Request) -> int:
     """How many records a list has, counted as far as lists count."""
-    builder = query.Builder(noun.source, reading.actor, asked)
+    builder = await query.prepared(reading.database, noun.source, reading.actor, asked)
     sql = builder.count_sql({})
     return int(await reading.database.fetchval(sql, *builder.params))
 
@@ -137,7 +137,7 @@ async def counts(
     reading: Reading, noun: Noun, column: str, asked: query.Request, parents: list[UUID]
 ) -> dict[UUID, int]:
     """The same of each parent's children."""
-    builder = query.Builder(noun.source, reading.actor, asked)
+    builder = await query.prepared(reading.database, noun.source, reading.actor, asked)
     sql = builder.count_sql({column: query.Outer("p.id")})
     ids = builder.params.add(parents)
     rows = await reading.database.fetch(

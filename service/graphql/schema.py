@@ -24,11 +24,13 @@ from graphql import (
 )
 
 from service.access import Actor, hidden, may
+from service.conditions import OPERATORS
 from service.domains.scores import Score
 from service.graphql import resolve
 from service.graphql.nouns import Noun, children, hint_of, nouns
 from service.graphql.types import DATE_TIME, JSON, Types
-from service.query import DEFAULT_LIMIT, MOST, OPERATORS, columns, nullable
+from service.query import columns, nullable
+from service.querystring import DEFAULT_LIMIT, MOST
 
 SCORED = ("opportunities", "leads")
 

@@ -13,6 +13,7 @@ NATURAL: dict[str, tuple[str, ...]] = {
     "pipelines": ("key",),
     "stages": ("pipeline_id", "key"),
     "periods": ("key",),
+    "fields": ("entity", "key"),
 }
 """Table → the columns by which a record that another door made is the same as one in the file."""
 

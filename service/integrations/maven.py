@@ -58,6 +58,7 @@ def read(folder: Path, now: datetime, zone: str) -> Iterator[Item]:
 
 def _records(folder: Path, now: datetime, zone: str, faults: list[Fault]) -> Iterator[Record]:
     prices: dict[str, Decimal] = {}
+    yield _field()
     yield from _people(folder, faults)
     yield from _products(folder, prices, faults)
     yield from _accounts(folder, faults)
@@ -132,6 +133,15 @@ def _products(folder: Path, prices: dict[str, Decimal], faults: list[Fault]) -> 
         yield Record("products", name, [Version(values)], "products.csv", line)
 
 
+YEAR = "year_established"
+
+
+def _field() -> Record:
+    """What the files tell of accounts that the product has no field for."""
+    values = {"entity": "account", "key": YEAR, "label": "Year established", "type": "integer"}
+    return Record("fields", YEAR, [Version(values)], "accounts.csv", 1)
+
+
 def _accounts(folder: Path, faults: list[Fault]) -> Any:
     found = list(
         rows(folder, "accounts", ("account", "sector", "revenue", "employees", "office_location"), faults)
@@ -146,7 +156,7 @@ def _accounts(folder: Path, faults: list[Fault]) -> Any:
             "industry": _mended("accounts", line, "sector", row["sector"], SECTORS, faults),
             "number_of_employees": row["employees"] or None,
             "annual_revenue": revenue * 1_000_000 if revenue is not None else None,
-            "cf": {"year_established": row.get("year_established", "")},
+            "cf": {YEAR: int(year)} if (year := row.get(YEAR, "")).isdecimal() else {},
         }  # fmt: skip
         country = COUNTRIES.get(row["office_location"])
         if country:

@@ -8,6 +8,7 @@ from uuid import UUID
 from service import crud, ledger
 from service.access import SYSTEM
 from service.db import Database, Tx
+from service.domains.fields import resource as fields
 from service.domains.teams import resource as teams
 from service.domains.users import resource as users
 from service.ids import new_id
@@ -33,6 +34,9 @@ async def build(database: Database, deals: int = 10_000, people: int = 400, led:
         west = await crud.insert(
             tx, teams, SYSTEM, {"name": "West", "parent_id": root["id"], "manager_id": boss["id"]}
         )
+        for entity in ("account", "opportunity"):
+            region = {"entity": entity, "key": "region", "label": "Region", "type": "text"}
+            await crud.insert(tx, fields, SYSTEM, region)
         pipeline = await tx.fetchval("SELECT id FROM pipelines WHERE is_default")
         sellers = [new_id() for _ in range(people)]
         await _copy(tx, "user", "users", [

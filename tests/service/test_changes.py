@@ -102,6 +102,9 @@ async def test_an_unknown_change_set(client: httpx.AsyncClient, people: People) 
 async def test_custom_fields_and_external_ids_are_fields_by_key(
     client: httpx.AsyncClient, people: People, database: Database
 ) -> None:
+    for key, kind in (("region", "text"), ("tier", "integer"), ("vip", "boolean")):
+        field = {"entity": "account", "key": key, "label": key.title(), "type": kind}
+        assert (await client.post("/fields", headers=people.ops.headers, json=field)).status_code == 201
     account = await make(client, people.rep, cf={"region": "emea", "tier": 1}, external_ids={"erp": "1"})
     await edit(client, people.rep, account["id"], cf={"region": "apac", "tier": 1, "vip": True})
     await edit(client, people.rep, account["id"], cf={"region": "apac", "tier": 2, "vip": True})

@@ -29,6 +29,8 @@ async def events(database: Database, record_id: str) -> list[str]:
 async def test_a_create_answers_with_what_is_stored(
     client: httpx.AsyncClient, people: People, database: Database
 ) -> None:
+    field = {"entity": "account", "key": "region", "label": "Region", "type": "text"}
+    assert (await client.post("/fields", headers=people.ops.headers, json=field)).status_code == 201
     answer = await client.post(
         "/accounts", headers=people.rep.headers, json={"name": "Acme", "cf": {"region": "emea"}}
     )

@@ -130,6 +130,7 @@ async def test_a_rule_is_judged_at_create_at_a_change_and_at_a_move(
 async def test_a_rule_counts_at_once_and_only_while_it_is_active(
     client: Client, people: People, rule: dict[str, Any]
 ) -> None:
+    await post(client, people.ops, "/fields", entity="account", key="region", label="Region", type="text")
     made = await post(
         client, people.ops, "/validation-rules", entity="accounts", name="Region", message="Say the region.",
         require=[{"field": "cf.region", "op": "in", "value": ["emea", "apac"]}],
