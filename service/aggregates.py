@@ -35,7 +35,7 @@ async def run(
 
 
 def _sql(builder: Builder, fixed: dict[str, Any]) -> str:
-    groups = [_group(builder, name) for name in builder.request.group]
+    groups = [_group(builder, name) for name in builder.request.group or ()]
     figures = [_figure(builder, kind, field) for kind, field in builder.request.figures]
     rows = rows_of(builder.source.table, builder.as_of)
     chosen = [f"{sql} AS g{index}" for index, sql in enumerate(groups)]
@@ -51,7 +51,7 @@ def _sql(builder: Builder, fixed: dict[str, Any]) -> str:
 
 def _document(request: Request) -> str:
     """The members of one row: the group by name, the count, each figure under its kind."""
-    parts = [f"'group', {_object([(name, f'g{index}') for index, name in enumerate(request.group)])}"]
+    parts = [f"'group', {_object([(name, f'g{index}') for index, name in enumerate(request.group or ())])}"]
     parts.append("'count', number")
     for kind in dict.fromkeys(kind for kind, _ in request.figures):
         named = [

@@ -80,6 +80,17 @@ class Field(msgspec.Struct, frozen=True, kw_only=True):
 
 
 Fields = Mapping[str, Field]
+
+
+def definition(row: Row) -> Field:
+    """The row of a definition, or the draft of one, as the rules need it."""
+    given = {name: row[name] for name in Field.__struct_fields__ if row.get(name) is not None}
+    given["options"] = tuple(row.get("options") or ())
+    given["reference_to"] = table_named(row.get("reference_to") or "user") or "users"
+    given |= {name: frozenset(row.get(name) or ()) for name in ("read_only_for", "hidden_from")}
+    return Field(**given)
+
+
 _READ = (
     f"SELECT entity, {', '.join(Field.__struct_fields__)} FROM fields WHERE deleted_at IS NULL"
     " /* access:fields */"  # whom a field is hidden from is judged by the rules that use it
@@ -89,11 +100,7 @@ _READ = (
 async def _catalogue(run: Database | Tx) -> dict[str, Fields]:
     found: dict[str, dict[str, Field]] = {}
     for row in await run.fetch(_READ):
-        values = {name: row[name] for name in Field.__struct_fields__}
-        values["options"] = tuple(row["options"])
-        values["reference_to"] = table_named(row["reference_to"] or "user")
-        values |= {name: frozenset(row[name]) for name in ("read_only_for", "hidden_from")}
-        found.setdefault(table_named(row["entity"]) or "", {})[row["key"]] = Field(**values)
+        found.setdefault(table_named(row["entity"]) or "", {})[row["key"]] = definition(row)
     return dict(found)
 
 
@@ -216,6 +223,28 @@ READ: dict[str, Callable[[Field, Any], Any]] = {
     "reference": _id,
 }
 """Type → what brings a value into its form; raises ValueError with what is wrong in words."""
+
+
+_TRUTH = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+
+
+def told(field: Field, value: Any) -> Any:
+    """A cell of a file as the value that it tells, for `READ` to judge; what it does not understand stays as it is."""
+    if isinstance(value, (date, datetime)):
+        return value.isoformat()
+    if field.type == "multi_select" and isinstance(value, str):
+        return [part.strip() for part in value.split(";") if part.strip()]
+    try:
+        match field.kind:
+            case "integer" if isinstance(value, (str, Decimal)):
+                return int(value)
+            case "number" if field.type == "number" and isinstance(value, (str, Decimal)):
+                return float(value)
+            case "boolean" if isinstance(value, str):
+                return _TRUTH.get(value.strip().lower(), value)
+    except ValueError:
+        pass
+    return value
 
 
 # --- the values of one record ------------------------------------------------------------------------------------

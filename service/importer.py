@@ -17,7 +17,7 @@ from uuid import UUID
 
 import asyncpg
 
-from service import changes, echo, ledger
+from service import changes, custom, echo, ledger
 from service.access import Actor
 from service.crud import Resource
 from service.db import Database, Tx
@@ -110,6 +110,7 @@ class Importer:
             self.report,
             self.now,
             self.completion.one if self.completion else None,
+            await custom.catalogue(self.database),
         )
         stream = chunks(ordered(read(), self._selves), position, _noting(judge))
         async with aclosing(_ahead(stream)) as ahead:

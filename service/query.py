@@ -383,7 +383,7 @@ class Builder:
 def _needs_fields(request: Request) -> bool:
     """Whether a request names custom fields."""
     named = [field for field, *_ in request.filters] + [field for field, _ in request.sort]
-    named += [*(request.fields or ()), *request.group, *(field for _, field in request.figures)]
+    named += [*(request.fields or ()), *(request.group or ()), *(field for _, field in request.figures)]
     return any("cf." in name for name in named)
 
 

@@ -41,7 +41,7 @@ class Request(msgspec.Struct, kw_only=True):
     text: str | None = None
     view: UUID | None = None
     """A saved view, which `saved.applied` puts in."""
-    group: list[str] = []
+    group: list[str] | None = None
     figures: list[tuple[str, str]] = []
     """(`sum`, field) and the like: with these, or with `group`, a list answers figures instead of rows."""
 

@@ -15,6 +15,7 @@ from service import crud
 from service.access import SYSTEM, Actor
 from service.app import create_app
 from service.db import Database
+from service.domains.fields import resource as custom_fields
 from service.domains.sessions import open_session
 from service.domains.teams import resource as teams
 from service.domains.users import resource as users
@@ -166,6 +167,14 @@ async def people(database: Database, app: Litestar) -> People:
         for name in ("manager", "rep", "rep2"):
             await crud.update(tx, users, SYSTEM, made[name], {"team_id": team["id"]})
     return People(**{name: await _signed_in(database, app, row) for name, row in made.items()})
+
+
+async def define(database: Database, entity: str, **kinds: str) -> None:
+    """Custom fields of an entity: key → type."""
+    async with database.begin() as tx:
+        for key, kind in kinds.items():
+            field = {"entity": entity, "key": key, "label": key.title(), "type": kind}
+            await crud.insert(tx, custom_fields, SYSTEM, field)
 
 
 async def _signed_in(database: Database, app: Litestar, row: dict[str, Any]) -> Person:

@@ -71,7 +71,7 @@ def split(request: query.Request) -> dict[str, str]:
     """Takes the summary's own parameters out of the filters. Raises `BadRequest` for what it has no use for."""
     own = OWN | {name: value for name, operator, value in request.filters if name in OWN and operator == "eq"}
     request.filters = [item for item in request.filters if item[0] not in OWN]
-    if request.group:
+    if request.group is not None:
         own["group"] = ",".join(request.group)
     unfit = request.expand or request.cursor or request.as_of or request.figures
     if request.sort or request.fields is not None or unfit:

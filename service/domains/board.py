@@ -126,8 +126,8 @@ def split(request: query.Request) -> Asked:
         if name in own and operator == "eq":
             own[name] = value
     request.filters = [item for item in request.filters if item[0] not in own]
-    own["group"] = ",".join(request.group)
-    request.group = []
+    own["group"] = ",".join(request.group or ())
+    request.group = None
     if request.figures:
         raise BadRequest("A board adds up the amounts by itself.")
     if request.sort or request.fields is not None or request.expand or request.as_of or request.count:

@@ -10,7 +10,7 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath
 from msgspec import UNSET
 
-from service import alike, converting
+from service import alike, converting, custom
 from service.access import Actor, hidden, may, read_only, require, visible
 from service.crud import Resource, Row, document, insert, locked, plain, update
 from service.db import Params, Tx, to_json
@@ -98,6 +98,17 @@ async def _named(
     return found, found.pop("is_mine") and may(actor, of.key, "update")
 
 
+async def _same(tx: Tx, table: str, lead: Row) -> Row:
+    """The lead's custom values under the keys that the other record defines alike."""
+    own, other = await custom.of(tx, "leads"), await custom.of(tx, table)
+    kept = {
+        key: value
+        for key, value in lead["cf"].items()
+        if key in own and key in other and own[key].type == other[key].type
+    }
+    return {"cf": kept} if kept else {}
+
+
 async def _joined(tx: Tx, of: Resource, actor: Actor, record: Row | None, mine: bool, told: Row) -> Row:
     """A new record of what the lead told, or the one there is, which learns what it did not know."""
     told = {name: value for name, value in told.items() if name not in _kept_from(actor, of)}
@@ -131,16 +142,22 @@ async def convert_lead(tx: Tx, actor: Actor, lead: Row, asked: Conversion, now: 
     home = (deal and deal["account_id"]) or (person and person["account_id"])
     firm, firm_is_mine = await _named(tx, accounts, actor, asked.account_id or home or None, "account_id")
     converting.fitting(firm, person, deal)
-    cf = {"cf": lead["cf"]} if lead["cf"] else {}
-    account = await _joined(tx, accounts, actor, firm, firm_is_mine, converting.account_of(lead) | cf)
-    told = converting.contact_of(lead) | {"account_id": account["id"]} | cf
+    account = await _joined(
+        tx,
+        accounts,
+        actor,
+        firm,
+        firm_is_mine,
+        converting.account_of(lead) | await _same(tx, "accounts", lead),
+    )
+    told = converting.contact_of(lead) | {"account_id": account["id"]} | await _same(tx, "contacts", lead)
     contact = await _joined(tx, contacts, actor, person, person_is_mine, told)
     if deal is not None:
         deal = await _joined_deal(tx, actor, deal, deal_is_mine, account, contact)
     elif asked.create_opportunity:
         require(actor, "opportunities", "create")
         wish = {} if asked.opportunity in (None, UNSET) else plain(asked.opportunity)
-        told = converting.deal_of(lead, account, contact) | cf
+        told = converting.deal_of(lead, account, contact) | await _same(tx, "opportunities", lead)
         kept_from = _kept_from(actor, opportunities)
         told = {name: value for name, value in told.items() if name not in kept_from}
         deal = await insert(tx, opportunities, actor, told | wish)

@@ -19,7 +19,7 @@ from service import columns as c
 from service import custom, jobs
 from service.access import ROLES, Actor, require
 from service.crud import Resource, Row, crud, locked
-from service.custom import Field, FieldType
+from service.custom import FieldType
 from service.db import Database, Tx, business_table, metadata, table_named
 from service.errors import Conflict, Invalid
 from service.jobs import Job
@@ -129,20 +129,9 @@ def check(new: Row, old: Row | None) -> None:
         _judge(new, new["default_value"], "default_value")
 
 
-def definition(row: Row) -> Field:
-    """The row as the rules of `cf` need it."""
-    return Field(
-        key=row["key"],
-        label=row["label"],
-        type=row["type"],
-        options=tuple(row.get("options") or ()),
-        is_unique=bool(row.get("is_unique")),
-    )
-
-
 def _judge(row: Row, value: Any, member: str) -> None:
     try:
-        custom.READ[row["type"]](definition(row), value)
+        custom.READ[row["type"]](custom.definition(row), value)
     except ValueError as error:
         raise Invalid.at(f"/{member}", str(error)) from None
 
@@ -165,7 +154,7 @@ async def _check_kept(run: Tx | Database, new: Row) -> None:
     )
     for row in rows:
         try:
-            kept = custom.READ[new["type"]](definition(new), row["value"])
+            kept = custom.READ[new["type"]](custom.definition(new), row["value"])
         except ValueError as error:
             kept = error
         if kept != row["value"]:
@@ -176,7 +165,7 @@ async def _check_kept(run: Tx | Database, new: Row) -> None:
 
 
 async def _check_single(run: Tx | Database, new: Row) -> None:
-    table, value = table_named(new["entity"]), custom.expression(definition(new))
+    table, value = table_named(new["entity"]), custom.expression(custom.definition(new))
     twice = await run.fetchval(
         f"SELECT {value}::text FROM {table} t WHERE {value} IS NOT NULL AND t.deleted_at IS NULL"
         f" GROUP BY {value} HAVING count(*) > 1 LIMIT 1 /* access:{table} */"
@@ -235,7 +224,7 @@ routes = [*crud(resource), build_index]
 
 
 def _index_sql(row: Row) -> str:
-    table, field = table_named(row["entity"]), definition(row)
+    table, field = table_named(row["entity"]), custom.definition(row)
     name, value = index_name(row["entity"], row["key"]), custom.expression(field, str(table))
     if field.kind == "texts":
         return f"CREATE INDEX CONCURRENTLY {name} ON {table} USING gin ({value}) WHERE deleted_at IS NULL"

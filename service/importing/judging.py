@@ -1,6 +1,6 @@
 """Judging: each record of a file by the product's own shapes and rules, before anything is stored."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from functools import cache
@@ -10,8 +10,9 @@ from uuid import UUID
 import msgspec
 import sqlalchemy as sa
 
-from service import crud, query
+from service import crud, custom, query
 from service.crud import Resource
+from service.db import table_named
 from service.errors import Conflict, Forbidden, Invalid
 from service.ids import new_id
 from service.importing.known import AMBIGUOUS, Known
@@ -52,8 +53,12 @@ class Judge:
         report: Report,
         now: datetime,
         complete: Complete | None = None,
+        customs: Mapping[str, custom.Fields] | None = None,
     ) -> None:
         self.resources, self.known, self.report, self.now = resources, known, report, now
+        self.customs: dict[str, dict[str, custom.Field]] = {
+            table: dict(fields) for table, fields in (customs or {}).items()
+        }
         self.complete = complete
         self._seen: set[Any] = set()
 
@@ -171,6 +176,19 @@ class Judge:
             )
         return at
 
+    def _custom(self, table: str, values: Values, state: Values, *, is_new: bool) -> None:
+        """The custom fields in their form, by the definitions that are there and those that came with this import."""
+        if table == "fields" and is_new:
+            entity = table_named(values["entity"]) or ""
+            self.customs.setdefault(entity, {})[values["key"]] = custom.definition(values)
+        fields = self.customs.get(table, {})
+        if values.get("cf") or (is_new and fields):
+            cells = values.get("cf") or {}
+            sent = {
+                key: custom.told(fields[key], cell) if key in fields else cell for key, cell in cells.items()
+            }
+            values["cf"] = custom.merged(fields, sent, state.get("cf") or {}, "admin", is_new=is_new)
+
     def _judged(self, good: Good, sent: Values, state: Values, *, is_first: bool) -> Values:
         """The typed values; the whole state beside itself: it is judged as it is, not the way by which it came about."""
         table = good.record.table
@@ -180,6 +198,7 @@ class Judge:
             name: resolve(value) if type(value) in POINTING else value for name, value in sent.items()
         }
         values = typed(resource, resolved, whole=is_first and not good.is_here)
+        self._custom(table, values, state, is_new=is_first and not good.is_here)
         if self.complete:
             values = self.complete(table, values, good)
         if resource.check and not (

@@ -10,6 +10,7 @@ from uuid import UUID
 
 import msgspec
 
+from service import custom
 from service.crud import Resource
 from service.db import Database
 from service.errors import Invalid
@@ -107,9 +108,9 @@ def target_of(name: str, fields: Mapping[str, Target]) -> Target | None:
 
 
 async def custom_targets(database: Database, resource: Resource) -> dict[str, Target]:
-    """The custom fields of a resource, as `cf.key`."""
-    del database, resource
-    return {}
+    """The custom fields of a resource, as `cf.key`; their text is read by their own rules."""
+    fields = await custom.of(database, resource.key)
+    return {f"cf.{key}": Target(f"cf.{key}", "text", label=field.label) for key, field in fields.items()}
 
 
 def check_keys(resource: Resource, keys: tuple[str, ...]) -> None:

@@ -45,6 +45,7 @@ VERBS: dict[str, Need] = {
     "POST /changes/{change_id}/undo": Need(),
     "POST /jobs/{job_id}/undo": Need(),
     **{operation: _need(text) for operation, text in {
+        "POST /fields/{record_id}/index": "fields:update",
         "GET /access/explain": "access:read",
         "POST /accounts/{record_id}/assign": "accounts:assign",
         "POST /leads/{record_id}/assign": "leads:assign",

@@ -11,7 +11,7 @@ from service.db import Database
 from service.domains import bulk
 from service.ids import new_id
 from service.worker import Worker
-from tests.conftest import People, Person
+from tests.conftest import People, Person, define
 
 pytestmark = pytest.mark.anyio
 
@@ -261,8 +261,9 @@ async def test_too_many_are_refused(
 
 
 async def test_a_thousand_are_created_at_once_or_none(
-    client: httpx.AsyncClient, people: People, worker: Worker
+    client: httpx.AsyncClient, people: People, worker: Worker, database: Database
 ) -> None:
+    await define(database, "opportunity", n="integer")
     rep = people.rep
     items = [{"name": f"Iota {n}", "amount": "10", "cf": {"n": n}} for n in range(1_000)]
     key = rep.headers | {"Idempotency-Key": "iota"}

@@ -16,7 +16,7 @@ from service.exporting.writing import csv_line, safe
 from service.importing.sheets import unquoted
 from service.settings import Settings
 from service.worker import Worker
-from tests.conftest import People, Person
+from tests.conftest import People, Person, define
 
 pytestmark = pytest.mark.anyio
 
@@ -75,7 +75,8 @@ def rows(content: bytes) -> list[dict[str, str]]:
 
 
 @pytest.fixture(scope="module")
-async def contacts(client: httpx.AsyncClient, people: People) -> list[str]:
+async def contacts(client: httpx.AsyncClient, people: People, database: Database) -> list[str]:
+    await define(database, "contact", shoe="text")
     for number, title in enumerate(NASTY):
         body = {
             "last_name": f"N{number:02}",

@@ -16,7 +16,7 @@ from service.db import Database
 from service.importing import ordering, runs
 from service.settings import Settings
 from service.worker import Worker
-from tests.conftest import People
+from tests.conftest import People, define
 
 pytestmark = pytest.mark.anyio
 
@@ -231,7 +231,10 @@ async def test_the_report_is_the_same_dry_and_its_file_has_all(
     await client.post(f"/jobs/{real['id']}/undo", headers=people.ops.headers)
 
 
-async def test_a_column_goes_into_a_custom_field(client: httpx.AsyncClient, people: People, put: Any) -> None:
+async def test_a_column_goes_into_a_custom_field(
+    client: httpx.AsyncClient, people: People, put: Any, database: Database
+) -> None:
+    await define(database, "contact", shoe_size="integer", hat="text")
     mapping = {"Name": "last_name", "Mail": "email", "Shoe": "cf.shoe_size"}
     job = await put("Name,Mail,Shoe\nCustom,cf@x.example,44\n", mapping=mapping)
     assert job["errors"] == []
@@ -241,7 +244,11 @@ async def test_a_column_goes_into_a_custom_field(client: httpx.AsyncClient, peop
         key="email",
     )
     (one,) = await listed(client, people, "/contacts?last_name=Custom")
-    assert one["cf"] == {"shoe_size": "44", "hat": "57"}
+    assert one["cf"] == {"shoe_size": 44, "hat": "57"}
+    wrong = await put("Last name,E-mail,Shoe_Size\nMore,more@x.example,big\nLess,less@x.example,39\n")
+    assert [(error["line"], error["column"]) for error in wrong["errors"]] == [(2, "cf")]
+    (one,) = await listed(client, people, "/contacts?cf.shoe_size=39")
+    assert one["last_name"] == "Less"
 
 
 async def test_keys_decide_who_is_who(client: httpx.AsyncClient, people: People, put: Any) -> None:

@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from service.db import Database
-from tests.conftest import People, Person
+from tests.conftest import People, Person, define
 
 pytestmark = pytest.mark.anyio
 
@@ -188,9 +188,19 @@ async def test_the_clock_of_an_answer_runs_from_the_assignment(
     await client.delete(f"/routing-rules/{made.json()['id']}", headers=people.ops.headers)
 
 
-async def test_conversion_maps_what_the_lead_told(client: httpx.AsyncClient, people: People) -> None:
+async def test_conversion_maps_what_the_lead_told(
+    client: httpx.AsyncClient, people: People, database: Database
+) -> None:
+    for entity in ("lead", "account", "contact", "opportunity"):
+        await define(database, entity, region="text")
+    await define(database, "lead", campaign_word="text")
     address = {"street": "Main 1", "city": "Bern", "country": "CH"}
-    told = {"company": "Mapped", "email": "m@x.example", "address": address, "cf": {"region": "emea"}}
+    told = {
+        "company": "Mapped",
+        "email": "m@x.example",
+        "address": address,
+        "cf": {"region": "emea", "campaign_word": "spring"},
+    }
     lead = await _lead(client, people.rep, **told, do_not_call=True, consent_at="2026-01-01T00:00:00Z")
     made = (await _verb(client, people.rep, lead, "convert")).json()
     assert made["account"]["billing_address"] == made["contact"]["mailing_address"] == address

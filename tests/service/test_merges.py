@@ -6,8 +6,9 @@ from uuid import UUID
 import httpx
 import pytest
 
+from service.db import Database
 from service.merging import references_to
-from tests.conftest import People, Person
+from tests.conftest import People, Person, define
 
 pytestmark = pytest.mark.anyio
 
@@ -95,7 +96,10 @@ async def test_children_go_along_and_come_back(client: httpx.AsyncClient, people
     assert (now["phone"], now["industry"], now["external_ids"]) == ("3", None, {"erp": "1"})
 
 
-async def test_values_stay_by_rule_and_by_choice(client: httpx.AsyncClient, people: People) -> None:
+async def test_values_stay_by_rule_and_by_choice(
+    client: httpx.AsyncClient, people: People, database: Database
+) -> None:
+    await define(database, "contact", a="integer", b="integer")
     rep = people.rep
     winner = await make(client, rep, "/contacts", last_name="Doe", title="Buyer", cf={"a": 1})
     older = await make(

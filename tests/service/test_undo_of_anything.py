@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from service import changes, crud, merging
+from service import changes, crud, custom, merging
 from service.access import SYSTEM
 from service.changes import OWN, fields_of
 from service.db import Database
@@ -18,6 +18,7 @@ from service.domains.contacts import resource as contacts
 from service.domains.opportunities import resource as opportunities
 from service.domains.users import resource as users
 from service.errors import Conflict, Problem
+from tests.conftest import define
 from tests.servers import Servers
 
 KINDS = {"accounts": accounts, "contacts": contacts, "opportunities": opportunities}
@@ -60,6 +61,9 @@ class World:
         self.ids: dict[str, list[UUID]] = {table: [] for table in KINDS}
 
     async def fill(self) -> None:
+        if not await custom.of(self.database, "accounts"):
+            for entity in ("account", "contact"):
+                await define(self.database, entity, a="integer", b="integer")
         for _ in range(3):
             await self.create("accounts", 0)
         for number in range(3):
