@@ -18,7 +18,7 @@ from litestar.params import FromPath
 from sqlalchemy.dialects.postgresql import JSONB
 
 from service import aggregates, capture, custom, idempotency, ledger, past, query, saved, single, validation
-from service.access import Actor, guard, hidden, may, read_only, require
+from service.access import Actor, guard, hidden, may, read_only, require, writable
 from service.changes import fields_of
 from service.db import Database, Params, Tx
 from service.errors import BadRequest, Conflict, Forbidden, Invalid, NotFound, Pointer, Problem
@@ -78,6 +78,8 @@ class Resource(msgspec.Struct, kw_only=True, eq=False):
     prepare: Callable[[Any, Actor, Row, Row | None], Any] | None = None
     prepare_reads: bool = False
     """`prepare` only looks things up: the write stays one statement, and `prepare` gets the database itself."""
+    free: frozenset[str] = frozenset()
+    """Columns at which neither `check` nor `prepare` looks: a change of these alone needs no look at the row first."""
     rereads: frozenset[str] = frozenset()
     """Columns by whose change a derived field changes too: the answer is then read after the write."""
     after: Callable[[Tx, Actor, Row, Row | None], Any] | None = None
@@ -370,11 +372,36 @@ async def _create_in_turn(
     return made
 
 
+async def _change_unread(
+    request: Web, resource: Resource, record_id: UUID, values: Row, expected: int | None
+) -> Response[bytes] | None:
+    """Writes what no rule looks at, in one statement; None where there is more to say than that it is done."""
+    actor, database = _actor(request), _database(request)
+    if not values or not values.keys() <= resource.free or await validation.rules_of(database, resource.key):
+        return None
+    within = _parent(request) if resource.nested else None
+
+    def tests(params: Params) -> str:
+        mine = writable(actor, resource.key, "t", params)
+        return f'{mine} AND t."{resource.nested}" = {params.add(within)}' if within else mine
+
+    found = await single.change_unread(
+        database, resource.source, resource.name, actor, record_id, expected, values, tests
+    )
+    if found is None:
+        return None
+    database.forget((resource.name,))
+    await database.ring()
+    return answer(found[0], headers={"ETag": etag(found[1])})
+
+
 async def _change_at_once(
     request: Web, resource: Resource, record_id: UUID, values: Row, expected: int | None
 ) -> Response[bytes] | None:
     """Reads, judges, writes where nobody else wrote meanwhile; None when others were quicker several times."""
     actor, database = _actor(request), _database(request)
+    if done := await _change_unread(request, resource, record_id, values, expected):
+        return done
     for _ in range(QUICK_TRIES):
         old = await _seen(database, resource, actor, record_id, parent=_parent(request))
         check_version(expected, old["version"])

@@ -108,12 +108,15 @@ TYPES = {
 
 
 @cache
-def event_cte(first: int = 1, only_for: str = "") -> str:
+def event_cte(first: int = 1, only_for: str = "", version: str = "") -> str:
     """`EVENT_CTE` with placeholders from `$first` on, in the order of `event_parameters`.
 
-    `only_for` names a CTE of one row or none: without its row nothing is written.
+    `only_for` names a CTE of one row or none: without its row nothing is written. `version` is SQL over that row, for
+    a write that has not read the version before.
     """
     places = {name: f"${first + index}::{kind}" for index, (name, kind) in enumerate(TYPES.items())}
+    if version:
+        places["version"] = f"coalesce({places['version']}, {version})"
     once, each = (f"FROM {only_for}", f"CROSS JOIN {only_for}") if only_for else ("", "")
     return EVENT_CTE.format_map(places | {"once": once, "each": each})
 

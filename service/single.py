@@ -8,6 +8,7 @@ where its version is still the one that the rules have judged.
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
+from uuid import UUID
 
 import sqlalchemy as sa
 
@@ -49,6 +50,21 @@ async def change(
     return (found[0], found[1]) if found else None
 
 
+async def change_unread(
+    database: Database, source: Source, name: str, actor: Actor, record_id: UUID, expected: int | None,
+    changes: Row, tests: Callable[[Params], str],
+) -> tuple[str, int] | None:  # fmt: skip
+    """Writes `changes`, at which no rule looks, over a row that nobody has read: one trip instead of two.
+
+    None where `tests` fail, the version is not the one `expected`, or nothing would change: the caller then reads.
+    """
+    event = ledger.event_parameters(actor, f"{name}.updated", name, record_id, new_id(), None)
+    params = Params([*event.values(), record_id, expected, *changes.values()])
+    sql = _unread_text(source, tuple(changes), hidden(actor, source.table), tests(params))
+    found = await database.fetchrow(sql, *params)
+    return (found[0], found[1]) if found else None
+
+
 def _document(source: Source, without: frozenset[str]) -> str:
     shown = query.projection(source, "t", query.all_fields(source, without), without)
     return f"(SELECT row_to_json(d) FROM (SELECT {shown}) d)::text"
@@ -76,18 +92,39 @@ def _create_text(
     )
 
 
-@lru_cache(MOST_TEXTS)
-def _change_text(source: Source, names: tuple[str, ...], without: frozenset[str]) -> str:
+def _update(source: Source, names: tuple[str, ...]) -> tuple[str, list[str]]:
+    """`UPDATE … SET …` of a table `t`, and the placeholders of the values, which stand behind id and version."""
     table = query.table_of(source.table)
-    sets = ", ".join(
-        f'"{name}" = ${index}::{sql_type(table.c[name])}' for index, name in enumerate(names, FIRST + 2)
-    )
+    places = [f"${index}::{sql_type(table.c[name])}" for index, name in enumerate(names, FIRST + 2)]
+    sets = ", ".join(f'"{name}" = {place}' for name, place in zip(names, places, strict=True))
     actor = f"${list(ledger.TYPES).index('actor') + 1}::uuid"
     return (
-        f"WITH locked AS (SELECT t.id FROM {table.name} t WHERE t.id = ${FIRST}::uuid AND t.version = ${FIRST + 1}::int"
-        f" AND t.deleted_at IS NULL FOR UPDATE OF t /* access:{table.name} */),"  # asked when `old` was read
-        f" {ledger.event_cte(1, 'locked')},"
-        f" changed AS (UPDATE {table.name} t SET {sets}, version = t.version + 1, updated_at = clock_timestamp(),"
-        f" updated_by_id = {actor} FROM meant WHERE t.id = ${FIRST}::uuid RETURNING t.*)"
+        f"UPDATE {table.name} t SET {sets}, version = t.version + 1, updated_at = clock_timestamp(),"
+        f" updated_by_id = {actor} FROM meant WHERE t.id = ${FIRST}::uuid RETURNING t.*"
+    ), places
+
+
+@lru_cache(MOST_TEXTS)
+def _change_text(source: Source, names: tuple[str, ...], without: frozenset[str]) -> str:
+    update, _ = _update(source, names)
+    return (
+        f"WITH locked AS (SELECT t.id FROM {source.table} t WHERE t.id = ${FIRST}::uuid AND t.version = ${FIRST + 1}::int"
+        f" AND t.deleted_at IS NULL FOR UPDATE OF t /* access:{source.table} */),"  # asked when `old` was read
+        f" {ledger.event_cte(1, 'locked')}, changed AS ({update})"
+        f" SELECT {_document(source, without)}, t.version FROM changed t"
+    )
+
+
+@lru_cache(MOST_TEXTS)
+def _unread_text(source: Source, names: tuple[str, ...], without: frozenset[str], condition: str) -> str:
+    update, places = _update(source, names)
+    differs = " OR ".join(
+        f't."{name}" IS DISTINCT FROM {place}' for name, place in zip(names, places, strict=True)
+    )
+    return (
+        f"WITH locked AS (SELECT t.id, t.version FROM {source.table} t WHERE t.id = ${FIRST}::uuid"
+        f" AND t.version = coalesce(${FIRST + 1}::int, t.version) AND t.deleted_at IS NULL AND ({differs})"
+        f" AND {condition} FOR UPDATE OF t),"
+        f" {ledger.event_cte(1, 'locked', 'locked.version + 1')}, changed AS ({update})"
         f" SELECT {_document(source, without)}, t.version FROM changed t"
     )

@@ -3,6 +3,7 @@
 import ast
 import re
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -93,6 +94,33 @@ def test_every_resource_is_in_the_permission_table(resource: Resource) -> None:
     if resource.table.info.get("guarded"):
         ruled = {*access.ROWS, *access.PERSONAL, *access.BY_THEMSELVES}
         assert resource.key in ruled, "guarded, and no rule says for whom"
+
+
+class Watched(dict[str, Any]):
+    """A row that remembers which of its columns were looked at."""
+
+    def __init__(self, row: dict[str, Any]) -> None:
+        super().__init__(row)
+        self.seen: set[str] = set()
+
+    def __getitem__(self, name: str) -> Any:
+        self.seen.add(name)
+        return super().__getitem__(name)
+
+    def get(self, name: str, default: Any = None) -> Any:
+        self.seen.add(name)
+        return super().get(name, default)
+
+
+@pytest.mark.parametrize("resource", [each for each in resources() if each.free], ids=lambda each: each.path)
+def test_no_rule_looks_at_a_column_that_is_free(resource: Resource) -> None:
+    assert resource.free <= {field.name for field in msgspec.structs.fields(resource.patch)}
+    assert resource.free.isdisjoint(resource.references)
+    row = Watched(dict.fromkeys(resource.table.c.keys()))
+    assert resource.check
+    resource.check(row, row)
+    assert row.seen
+    assert resource.free.isdisjoint(row.seen)
 
 
 def test_tables_with_history_have_typed_twins() -> None:

@@ -10,7 +10,7 @@ from service import columns as c
 from service.crud import Resource, Row, crud
 from service.db import business_table
 from service.domains.assignment import assign
-from service.rules import amounts, not_itself, owned, refuse
+from service.rules import amounts, owned, refuse
 from service.shapes import (
     Address,
     Count,
@@ -92,9 +92,8 @@ Account = item_of(accounts, AccountDraft)
 
 
 def check(new: Row, old: Row | None) -> None:
-    """Revenue is not negative; a company is not its own parent."""
+    """Revenue is not negative."""
     refuse(amounts(new, "annual_revenue"))
-    not_itself(new, "parent_id")
 
 
 # Routes --------------------------------------------------------------------------------------------
@@ -109,6 +108,7 @@ resource = Resource(
     references={"parent_id": "accounts", "owner_id": "users", "territory_id": "territories"},
     text=("name", "domain"),
     tree="parent_id",
+    free=frozenset(["phone", "description", "industry", "segment", "number_of_employees", "lead_source"]),
     check=check,
     defaults=owned,
     warn=alike.warning("accounts"),

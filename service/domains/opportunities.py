@@ -302,6 +302,7 @@ resource = Resource(
     defaults=owned,
     prepare=prepare,
     prepare_reads=True,
+    free=frozenset(["next_step", "next_step_due", "description", "lead_source"]),
     rereads=frozenset({"close_date"}),
     timeline=History,
     beside=visits,
