@@ -9,6 +9,7 @@ pair: each piece of evidence has a weight, and the score is the chance that not 
 import re
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import lru_cache
 from math import prod
 from typing import Any
 from uuid import UUID
@@ -29,6 +30,10 @@ WORTH_A_WARNING = 0.7
 MOST_WARNED = 5
 MOST_STRONG, MOST_WEAK = 100, 200
 """Candidates that are looked at: by address, domain, telephone or account and name; by name alone."""
+MOST_WEAK_AT_CREATE = 50
+"""A warning must not make a create slow where hundreds are called alike."""
+MOST_NAMES = 20_000
+"""Names that a process keeps in their plain form: to make it costs ten times what comparing does."""
 
 
 class Candidate(msgspec.Struct, kw_only=True):
@@ -58,6 +63,7 @@ class Kind(msgspec.Struct, frozen=True, kw_only=True):
         return ", ".join(f"{alias}.{column}" for column in ("id", *self.columns, *self.beside))
 
 
+@lru_cache(MOST_NAMES)
 def plain_words(text: str | None) -> str:
     """Lower case without accents; whatever is no letter and no digit is one space."""
     bare = "".join(c for c in unicodedata.normalize("NFKD", text or "") if not unicodedata.combining(c))
@@ -70,6 +76,7 @@ _FORMS = re.compile(
 )
 
 
+@lru_cache(MOST_NAMES)
 def company_name(text: str | None) -> str:
     """The words of a company's name without its legal form."""
     words = plain_words(text)
@@ -222,7 +229,13 @@ UNION
 
 
 async def candidates(
-    run: Database | Tx, actor: Actor, table: str, row: Row, *, least: float = WORTH_STORING
+    run: Database | Tx,
+    actor: Actor,
+    table: str,
+    row: Row,
+    *,
+    least: float = WORTH_STORING,
+    most_weak: int = MOST_WEAK,
 ) -> list[Candidate]:
     """Records that this one may be, of those that the actor sees, the likeliest first. `row` may be a draft."""
     kind, params, row = KINDS[table], Params(), told(actor, table, row)
@@ -236,7 +249,7 @@ async def candidates(
         seen=guard(actor, table, "t", params),
         seen_too=guard(actor, table, "t", params),
         most_strong=MOST_STRONG,
-        most_weak=MOST_WEAK,
+        most_weak=most_weak,
     )
     alike = [
         Candidate(id=other["id"], title=kind.name(other), score=chance, reasons=reasons)
@@ -288,7 +301,7 @@ def warning(table: str) -> Callable[[Database | Tx, Actor, Row], Any]:
     async def warn(run: Database | Tx, actor: Actor, row: Row) -> dict[str, str]:
         if not may(actor, "duplicates", "read"):
             return {}
-        found = await candidates(run, actor, table, row, least=WORTH_A_WARNING)
+        found = await candidates(run, actor, table, row, least=WORTH_A_WARNING, most_weak=MOST_WEAK_AT_CREATE)
         return {"Duplicate-Candidates": listed(found[:MOST_WARNED])} if found else {}
 
     return warn

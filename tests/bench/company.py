@@ -13,6 +13,38 @@ from service.domains.teams import resource as teams
 from service.domains.users import resource as users
 from service.ids import new_id
 
+SYLLABLES = [
+    "ka",
+    "lo",
+    "mer",
+    "tin",
+    "vas",
+    "dor",
+    "pel",
+    "nu",
+    "ras",
+    "tho",
+    "bel",
+    "quin",
+    "sar",
+    "vex",
+    "ola",
+    "dun",
+    "fri",
+    "gar",
+    "hel",
+    "zan",
+]
+
+
+def firm(number: int) -> str:
+    """A company's name: no two alike, as in life."""
+    mixed, parts = (number + 1) * 2_654_435_761 % 20**7, []
+    for _ in range(7):
+        mixed, place = divmod(mixed, 20)
+        parts.append(SYLLABLES[place])
+    return f"{''.join(parts[:4])} {''.join(parts[4:])}".title()
+
 
 class Company(NamedTuple):
     manager: UUID
@@ -46,7 +78,7 @@ async def build(database: Database, deals: int = 10_000, people: int = 400, led:
         ])  # fmt: skip
         accounts = [new_id() for _ in range(2_000)]
         await _copy(tx, "account", "accounts", [
-            {"id": one, "name": f"Account {n}", "industry": "retail", "owner_id": sellers[n % people]}
+            {"id": one, "name": firm(n), "industry": "retail", "owner_id": sellers[n % people]}
             for n, one in enumerate(accounts)
         ])  # fmt: skip
         made = [new_id() for _ in range(deals)]

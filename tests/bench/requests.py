@@ -19,7 +19,7 @@ from service.db import Database, to_json
 from service.domains.sessions import open_session
 from service.settings import ROOT, Settings, read
 from service.system import free_port
-from tests.bench.company import Company, build
+from tests.bench.company import Company, build, firm
 from tests.bench.load import Call, measure
 from tests.bench.table import Row
 from tests.servers import Servers
@@ -100,7 +100,7 @@ def _cases(company: Company, token: str) -> list[Case]:
     def create(path: str, body: Mapping[str, object]) -> Callable[[int], Call]:
         return lambda number: Call(
             "POST", path, posted | {"Idempotency-Key": f"bench-{os.getpid()}-{next(keys)}"},
-            to_json({**body, "name": f"Made {number}"}).encode(), 201,
+            to_json({**body, "name": firm(100_000 + number)}).encode(), 201,
         )  # fmt: skip
 
     def change(path: str, ids: list[object], body: dict[str, object], field: str) -> Callable[[int], Call]:
