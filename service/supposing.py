@@ -13,7 +13,7 @@ import numpy as np
 from features.catalogue import ENTITIES
 from features.facts import EPOCH_DAY, Facts
 from service import calendar, money
-from service.access import Actor, guard
+from service.access import SYSTEM, Actor, guard
 from service.db import Database, Params
 from service.errors import Invalid
 from service.reasons import shown
@@ -73,6 +73,15 @@ async def suppose(
         found.append((deal_rows(voice, said, each, columns, before, now, datetime.now(UTC))[0], each))
     effect = _expected(*found[-1]) - _expected(*found[0])
     return _answered(actor, found[-1][0], company.home_currency), effect
+
+
+async def warm(database: Database, settings: Settings) -> None:
+    """Asks for one score and forgets it: models are read and features found before the first deal moves."""
+    deal = await database.fetchrow(
+        "SELECT * FROM opportunities WHERE status = 'open' AND deleted_at IS NULL LIMIT 1 /* access:opportunities */"
+    )
+    if deal is not None:
+        await suppose(database, settings, SYSTEM, dict(deal), {})
 
 
 async def score_lead(database: Database, settings: Settings, actor: Actor, lead: Row) -> Row:

@@ -9,7 +9,7 @@ import click
 import structlog
 import uvicorn
 
-from service import observe, relay, schedule
+from service import observe, relay, schedule, supposing
 from service.app import create_app
 from service.commands.common import opened
 from service.db import Database
@@ -106,6 +106,7 @@ async def _until_told(worker: Worker, settings: Settings) -> None:
     beside = [
         asyncio.create_task(relay.listen(settings.redis_url, worker.ring)),
         asyncio.create_task(schedule.keep(worker.database)),
+        asyncio.create_task(supposing.warm(worker.database, settings)),
     ]
     try:
         await serve_jobs(worker)
