@@ -10,7 +10,7 @@ from service import columns as c
 from service.crud import Resource, Row, crud
 from service.db import business_table
 from service.domains.assignment import assign
-from service.rules import amounts, owned, refuse
+from service.rules import amounts, not_itself, owned, refuse
 from service.shapes import (
     Address,
     Count,
@@ -92,8 +92,9 @@ Account = item_of(accounts, AccountDraft)
 
 
 def check(new: Row, old: Row | None) -> None:
-    """Revenue is not negative."""
+    """Revenue is not negative; a company is not its own parent."""
     refuse(amounts(new, "annual_revenue"))
+    not_itself(new, "parent_id")
 
 
 # Routes --------------------------------------------------------------------------------------------

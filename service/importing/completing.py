@@ -112,7 +112,7 @@ class Completion:
             given |= self._price(given)
         elif table == "users":
             self._refuse_administrators(given.get("role"))
-        self.refuse({"id": good.id} | empty(resource.table) | given)
+        self.refuse(empty(resource.table) | {"id": good.id} | given)
         return given
 
     def refuse(self, row: Values) -> None:

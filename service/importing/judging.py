@@ -204,7 +204,7 @@ class Judge:
         if resource.check and not (
             good.is_here and self.complete
         ):  # judged with the stored row when it is at hand
-            row = {"id": good.id} | empty(resource.table) | state | values
+            row = empty(resource.table) | {"id": good.id} | state | values
             resource.check(row, row)
         return values
 

@@ -72,6 +72,17 @@ async def listed(client: httpx.AsyncClient, people: People, query: str) -> list[
     return answer.json()["items"]  # type: ignore[no-any-return]
 
 
+async def test_a_company_is_not_its_own_parent(client: httpx.AsyncClient, people: People, put: Any) -> None:
+    mapping = {"Id": "external_id", "Name": "name", "Parent": "parent.external_id"}
+    text = "Id,Name,Parent\n1,Ouroboros,1\n2,Offspring,\n"
+    job = await put(text, resource="accounts", mapping=mapping, source="rings")
+    assert [(error["line"], error["detail"]) for error in job["errors"]] == [
+        (2, "/parent_id: would make a ring")
+    ]
+    assert await listed(client, people, "/accounts?name=Ouroboros") == []
+    assert len(await listed(client, people, "/accounts?name=Offspring")) == 1
+
+
 async def test_a_file_goes_in_is_changed_again_and_undone(
     client: httpx.AsyncClient, people: People, put: Any
 ) -> None:
