@@ -19,7 +19,6 @@ import asyncpg
 
 from service import changes, custom, echo, ledger
 from service.access import Actor
-from service.crud import Resource
 from service.db import Database, Tx
 from service.errors import Conflict, Invalid
 from service.history import assert_known
@@ -31,6 +30,7 @@ from service.importing.likeness import Likeness
 from service.importing.ordering import Chunk, chunks, ordered
 from service.importing.records import Reader, Record, Report, Values, refs_of
 from service.importing.storing import Store
+from service.resource import Resource
 
 REFUSALS = (
     asyncpg.IntegrityConstraintViolationError,

@@ -6,9 +6,10 @@ from uuid import UUID
 
 from service import capture, ledger, validation
 from service.access import Actor, guard
-from service.crud import Resource, Row, drafted, insert, pointed_at
 from service.db import Database, Params, Tx
 from service.errors import Conflict, Forbidden, Invalid, Pointer, Problem
+from service.resource import Resource, Row
+from service.writes import drafted, insert, pointed_at
 
 MOST_FAULTS = 100
 

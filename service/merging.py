@@ -15,10 +15,11 @@ import sqlalchemy as sa
 from service import echo, ledger, sight
 from service.access import Actor, guard, hidden, read_only, require
 from service.changes import KEYED
-from service.crud import Resource, Row, update
 from service.db import Database, Params, Tx, metadata
 from service.errors import Conflict, Invalid, NotFound
 from service.levels import require_write
+from service.resource import Resource, Row
+from service.writes import update
 
 COUPLED = {"annual_revenue": "currency"}
 """An amount takes its currency along."""

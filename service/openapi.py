@@ -12,8 +12,8 @@ from litestar import Litestar
 from litestar.routes import HTTPRoute
 
 from service import query
-from service.crud import Resource
 from service.querystring import RESERVED
+from service.resource import Resource
 
 REFERENCE = "#/components/schemas/{name}"
 PROBLEM_REF = {"$ref": REFERENCE.format(name="Problem")}

@@ -1,6 +1,5 @@
 """Every resource of the product by its table: what an import, an export or a bulk job may name."""
 
-from service.crud import Resource
 from service.domains import (
     accounts,
     activities,
@@ -37,6 +36,7 @@ from service.domains import (
     territories,
     users,
 )
+from service.resource import Resource
 
 RESOURCES: dict[str, Resource] = {
     resource.key: resource

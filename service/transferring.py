@@ -11,12 +11,13 @@ import msgspec
 
 from service import echo, ledger, query
 from service.access import Actor
-from service.crud import Resource, Row, update
 from service.db import Params, Tx
 from service.errors import Invalid
 from service.filtering import Condition
 from service.merging import Reference, references_to
+from service.resource import Resource, Row
 from service.rules import in_turn, no_ring
+from service.writes import update
 
 STAYS = {
     "forecast_submissions.submitted_by_id": "what they said",

@@ -15,9 +15,10 @@ from litestar.params import FromPath
 
 from service import query
 from service.access import Actor, guard, hidden, require
-from service.crud import Resource, document
 from service.db import Database, Params
+from service.resource import Resource
 from service.wire import answer
+from service.writes import document
 
 MOST_NODES = 1_000
 MOST_DEPTH = 50

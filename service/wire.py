@@ -1,13 +1,14 @@
 """What goes over the wire: bodies judged strictly by their shape, answers as JSON bytes, ETags, problem documents."""
 
 from typing import Any, TypeVar
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import msgspec
 from litestar import Request, Response
 from litestar.exceptions import HTTPException
 
-from service.db import to_json
+from service.access import Actor
+from service.db import Database, to_json
 from service.errors import (
     BadRequest,
     Invalid,
@@ -23,11 +24,13 @@ PROBLEM = "application/problem+json"
 BODY_LIMIT = 1_048_576
 """Bytes of a JSON body; files have limits of their own."""
 
+Web = Request[Any, Any, Any]
+
 T = TypeVar("T")
 _decoders: dict[Any, msgspec.json.Decoder[Any]] = {}
 
 
-def header(request: Request[Any, Any, Any], name: bytes) -> str | None:
+def header(request: Web, name: bytes) -> str | None:
     """One header by its lower-case name, without the framework's table of all of them."""
     for key, value in request.scope["headers"]:
         if key == name:
@@ -35,7 +38,22 @@ def header(request: Request[Any, Any, Any], name: bytes) -> str | None:
     return None
 
 
-async def body(request: Request[Any, Any, Any], shape: type[T]) -> T:
+def database_of(request: Web) -> Database:
+    """The application's database."""
+    return request.app.state.database  # type: ignore[no-any-return]
+
+
+def actor_of(request: Web) -> Actor:
+    """Who asks: set by `auth` before any handler runs."""
+    return request.scope["actor"]  # type: ignore[typeddict-item,no-any-return]
+
+
+def parent_of(request: Web) -> UUID | None:
+    """The record under which a nested URL stands."""
+    return request.path_params.get("parent_id")
+
+
+async def body(request: Web, shape: type[T]) -> T:
     """The body as `shape`. Raises 413, 400 (not JSON) or 422 with a pointer to the member that is wrong."""
     length = header(request, b"content-length") or "0"
     if length.isdigit() and int(length) > BODY_LIMIT:
@@ -86,7 +104,7 @@ def etag(version: int) -> str:
     return f'"{version}"'
 
 
-def expected_version(request: Request[Any, Any, Any], *, required: bool = False) -> int | None:
+def expected_version(request: Web, *, required: bool = False) -> int | None:
     """The version that `If-Match` names; None when there is no header or it is `*`. 428 when required and missing."""
     text = header(request, b"if-match")
     if text is None:
@@ -116,7 +134,7 @@ def answer(content: Any, status: int = 200, headers: dict[str, str] | None = Non
     return Response(content=content, status_code=status, headers=headers, media_type=JSON)
 
 
-def on_problem(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
+def on_problem(request: Web, error: Exception) -> Response[bytes]:
     """Any error of ours as `application/problem+json`."""
     problem = error if isinstance(error, Problem) else Problem()
     request_id = str(request.scope.get("request_id") or "")
@@ -133,7 +151,7 @@ def on_problem(request: Request[Any, Any, Any], error: Exception) -> Response[by
 _BY_STATUS = {cls.status: cls for cls in Problem.__subclasses__()}
 
 
-def on_http_error(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
+def on_http_error(request: Web, error: Exception) -> Response[bytes]:
     """The framework's own errors (no route, wrong method, bad path) in our form."""
     assert isinstance(error, HTTPException)
     if error.status_code == 400 and "{" in request.scope.get("path_template", ""):

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 from litestar import Litestar
 
-from service import crud
+from service import writes
 from service.access import SYSTEM, Actor
 from service.app import create_app
 from service.db import Database
@@ -151,7 +151,7 @@ async def people(database: Database, app: Litestar) -> People:
         "stranger": "rep",
     }
     async with database.begin() as tx:
-        root = await crud.insert(tx, teams, SYSTEM, {"name": "Sales"})
+        root = await writes.insert(tx, teams, SYSTEM, {"name": "Sales"})
         made: dict[str, Any] = {}
         for name, role in roles.items():
             draft = {
@@ -160,12 +160,12 @@ async def people(database: Database, app: Litestar) -> People:
                 "role": role,
                 "team_id": root["id"],
             }
-            made[name] = await crud.insert(tx, users, SYSTEM, draft)
-        team = await crud.insert(
+            made[name] = await writes.insert(tx, users, SYSTEM, draft)
+        team = await writes.insert(
             tx, teams, SYSTEM, {"name": "West", "parent_id": root["id"], "manager_id": made["manager"]["id"]}
         )
         for name in ("manager", "rep", "rep2"):
-            await crud.update(tx, users, SYSTEM, made[name], {"team_id": team["id"]})
+            await writes.update(tx, users, SYSTEM, made[name], {"team_id": team["id"]})
     return People(**{name: await _signed_in(database, app, row) for name, row in made.items()})
 
 
@@ -174,7 +174,7 @@ async def define(database: Database, entity: str, **kinds: str) -> None:
     async with database.begin() as tx:
         for key, kind in kinds.items():
             field = {"entity": entity, "key": key, "label": key.title(), "type": kind}
-            await crud.insert(tx, custom_fields, SYSTEM, field)
+            await writes.insert(tx, custom_fields, SYSTEM, field)
 
 
 async def _signed_in(database: Database, app: Litestar, row: dict[str, Any]) -> Person:

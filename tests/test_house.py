@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from service import access, routes, tables
-from service.crud import Resource
+from service.resource import Resource
 from service.settings import NAMES
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -7,9 +7,10 @@ from msgspec import UNSET
 
 from service import alike
 from service import columns as c
-from service.crud import Resource, Row, crud
+from service.crud import crud
 from service.db import business_table
 from service.domains.assignment import assign
+from service.resource import Resource, Row
 from service.rules import amounts, not_itself, owned, refuse
 from service.shapes import (
     Address,

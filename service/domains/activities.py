@@ -11,9 +11,10 @@ from msgspec import UNSET, Meta
 
 from service import columns as c
 from service.access import SYSTEM, Actor, visible
-from service.crud import Resource, Row, crud
+from service.crud import crud
 from service.db import Params, Tx, business_table
 from service.errors import Conflict, Invalid, Pointer
+from service.resource import Resource, Row
 from service.rules import exist, fault, owned, refuse
 from service.shapes import Draft, Email, Given, Instant, Line, Maybe, item_of, patch_of
 

@@ -14,10 +14,12 @@ from sqlalchemy.dialects.postgresql import JSONB
 from service import idempotency
 from service.access import PERMISSIONS, Actor, require
 from service.auth import digest
-from service.crud import Resource, Row, Web, crud, document, insert, plain
+from service.crud import crud
 from service.db import INSTANT, Database, Tx, business_table, metadata, to_json
 from service.errors import Invalid
-from service.wire import answer, body, etag
+from service.resource import Resource, Row, plain
+from service.wire import Web, answer, body, etag
+from service.writes import document, insert
 
 # Tables --------------------------------------------------------------------------------------------
 

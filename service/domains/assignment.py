@@ -13,13 +13,14 @@ from litestar.params import FromPath
 from msgspec import UNSET
 
 from service.access import Actor, require
-from service.crud import Resource, Row, document, locked, update
 from service.db import Tx
 from service.errors import Invalid
 from service.idempotency import idempotent
+from service.resource import Resource, Row
 from service.rules import refuse, scope
 from service.shapes import Given, Line
 from service.wire import answer, body, check_version, etag, expected_version
+from service.writes import document, locked, update
 
 # Shapes --------------------------------------------------------------------------------------------
 

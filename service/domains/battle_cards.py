@@ -7,8 +7,9 @@ from msgspec import UNSET
 
 from service import columns as c
 from service.access import Actor
-from service.crud import Resource, Row, crud
+from service.crud import crud
 from service.db import Tx, business_table
+from service.resource import Resource, Row
 from service.rules import exist
 from service.shapes import Body, Draft, Given, Ids, Instant, Maybe, Name, Words, item_of, patch_of
 

@@ -15,7 +15,6 @@ from msgspec import UNSET, Meta
 from service import filtering, jobs, many, query
 from service.access import Actor, hidden, read_only, require
 from service.auth import actor_of_user
-from service.crud import Resource, locked, plain, remove, update
 from service.db import Database, Tx, metadata, to_json
 from service.domains.assignment import hand_over, may_own
 from service.errors import BadRequest, Conflict, Forbidden, Invalid, Problem
@@ -24,10 +23,12 @@ from service.idempotency import idempotent
 from service.ids import new_id
 from service.jobs import Job
 from service.refusals import REFUSALS, problem
+from service.resource import Resource, plain
 from service.resources import RESOURCES
 from service.shapes import Given
 from service.wire import answer, body, decode
 from service.worker import Handler
+from service.writes import locked, remove, update
 
 Row = dict[str, Any]
 Action = Literal["update", "assign", "delete", "create"]

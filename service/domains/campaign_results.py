@@ -11,12 +11,12 @@ from litestar.params import FromPath
 
 from service import calendar, money
 from service.access import Actor, require, visible
-from service.crud import document
 from service.db import Database, Params
 from service.domains.campaigns import resource as campaigns
 from service.errors import BadRequest
 from service.trees import MOST_DEPTH
 from service.wire import answer
+from service.writes import document
 
 # Shapes --------------------------------------------------------------------------------------------
 

@@ -7,8 +7,9 @@ from uuid import UUID
 from msgspec import UNSET
 
 from service import columns as c
-from service.crud import Resource, Row, crud
+from service.crud import crud
 from service.db import business_table
+from service.resource import Resource, Row
 from service.rules import amounts, in_order, not_itself, refuse
 from service.shapes import Currency, Draft, Given, Line, Maybe, Money, Name, Text, item_of, patch_of
 from service.trees import tree

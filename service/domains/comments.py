@@ -9,9 +9,10 @@ from msgspec import UNSET, Meta
 from service import columns as c
 from service import mentions
 from service.access import SYSTEM, Actor, visible
-from service.crud import Resource, Row, crud
+from service.crud import crud
 from service.db import Params, Tx, business_table
 from service.errors import Forbidden, Invalid, Pointer
+from service.resource import Resource, Row
 from service.rules import fault, refuse
 from service.shapes import Draft, Given, Maybe, item_of, patch_of
 

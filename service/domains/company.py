@@ -10,12 +10,13 @@ from msgspec import UNSET, Meta
 
 from service import columns as c
 from service.access import SYSTEM, Actor, require, visible
-from service.crud import Resource, Row, document, locked, plain, update
 from service.db import Database, Params, Tx, business_table
 from service.errors import Conflict, NotFound
+from service.resource import Resource, Row, plain
 from service.rules import refuse, zone
 from service.shapes import Currency, Draft, Given, Name, Zone, item_of, patch_of
 from service.wire import answer, body, check_version, etag, expected_version
+from service.writes import document, locked, update
 
 # Tables --------------------------------------------------------------------------------------------
 

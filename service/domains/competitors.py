@@ -3,8 +3,9 @@
 from msgspec import UNSET
 
 from service import columns as c
-from service.crud import Resource, crud
+from service.crud import crud
 from service.db import business_table
+from service.resource import Resource
 from service.shapes import Draft, Given, Line, Maybe, Name, Text, Words, item_of, patch_of
 
 # Tables --------------------------------------------------------------------------------------------

@@ -6,8 +6,9 @@ from msgspec import UNSET
 
 from service import alike
 from service import columns as c
-from service.crud import Resource, Row, crud
+from service.crud import crud
 from service.db import business_table
+from service.resource import Resource, Row
 from service.rules import not_itself, owned, refuse, zone
 from service.shapes import (
     Address,

@@ -12,7 +12,6 @@ from msgspec import UNSET
 
 from service import alike, converting, custom
 from service.access import Actor, hidden, may, read_only, require, visible
-from service.crud import Resource, Row, document, insert, locked, plain, update
 from service.db import Params, Tx, to_json
 from service.domains.accounts import Account
 from service.domains.accounts import resource as accounts
@@ -24,8 +23,10 @@ from service.domains.opportunities import Opportunity, StageKey
 from service.domains.opportunities import resource as opportunities
 from service.errors import Invalid
 from service.idempotency import idempotent
+from service.resource import Resource, Row, plain
 from service.shapes import Currency, Given, Maybe, Money, Name
 from service.wire import answer, body, check_version, expected_version
+from service.writes import document, insert, locked, update
 
 PARTS = {"lead": leads, "account": accounts, "contact": contacts, "opportunity": opportunities}
 

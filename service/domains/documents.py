@@ -20,15 +20,17 @@ from msgspec import UNSET
 from service import columns as c
 from service import content_types, idempotency, objects, wire
 from service.access import Actor, require, visible
-from service.crud import Resource, Row, crud, document, insert, locked, plain, update
+from service.crud import crud
 from service.db import Database, Params, Tx, business_table, to_json
 from service.errors import BadRequest, Invalid, NotFound, Pointer, TooLarge
 from service.guests import log_view
 from service.levels import require_write
+from service.resource import Resource, Row, plain
 from service.rules import fault, refuse
 from service.settings import Settings
 from service.shapes import Draft, Given, Maybe, Name, item_of, patch_of
 from service.wire import answer, check_version, etag, expected_version
+from service.writes import document, insert, locked, update
 
 Type = Literal["proposal", "contract", "quote", "presentation", "other"]
 MOST_BYTES = 50 * 1024 * 1024

@@ -8,9 +8,10 @@ import sqlalchemy as sa
 from service import calendar, money
 from service import columns as c
 from service.access import SYSTEM, Actor, visible
-from service.crud import Resource, Row, crud
+from service.crud import crud
 from service.db import Params, Tx, business_table
 from service.errors import Invalid
+from service.resource import Resource, Row
 from service.rules import fault, refuse
 from service.shapes import Currency, Draft, item_of, patch_of
 

@@ -17,7 +17,6 @@ from msgspec import UNSET, Meta
 from service import jobs, ledger, objects, query
 from service.access import Actor, require
 from service.auth import actor_of_user
-from service.crud import Resource
 from service.db import Database, Tx
 from service.domains import jobs as job_routes
 from service.errors import Conflict, Invalid
@@ -26,6 +25,7 @@ from service.exporting.streams import Format, Selection
 from service.filtering import Filter, conditions
 from service.idempotency import idempotent
 from service.jobs import Job
+from service.resource import Resource
 from service.resources import RESOURCES
 from service.settings import Settings
 from service.shapes import Given, Instant

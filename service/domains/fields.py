@@ -18,16 +18,18 @@ from sqlalchemy.dialects.postgresql import JSONB
 from service import columns as c
 from service import custom, jobs
 from service.access import ROLES, Actor, require
-from service.crud import Resource, Row, crud, locked
+from service.crud import crud
 from service.custom import FieldType
 from service.db import Database, Tx, business_table, metadata, table_named
 from service.errors import Conflict, Invalid
 from service.jobs import Job
+from service.resource import Resource, Row
 from service.rules import fault, refuse
 from service.settings import Settings
 from service.shapes import CustomText, Draft, Given, Key, Maybe, Name, Text, Words, item_of, patch_of
 from service.wire import answer
 from service.worker import Handler
+from service.writes import locked
 
 KnownAt = Literal["always", "at_close"]
 Choice = Annotated[list[Annotated[str, Meta(min_length=1, max_length=100)]], Meta(max_length=500)]

@@ -16,16 +16,18 @@ from service import columns as c
 from service import idempotency
 from service.access import Actor, require
 from service.auth import digest, signing_key
-from service.crud import Resource, Row, Web, crud, document, insert, locked, plain, update
+from service.crud import crud
 from service.db import Database, Tx, business_table, to_json
 from service.errors import Conflict, Pointer
 from service.guests import make_token
 from service.idempotency import idempotent
 from service.levels import require_write
+from service.resource import Resource, Row, plain
 from service.rules import exist, fault, refuse
 from service.settings import Settings
 from service.shapes import Draft, Email, Given, Ids, Instant, Maybe, Name, item_of, patch_of
-from service.wire import answer, body, check_version, etag, expected_version
+from service.wire import Web, answer, body, check_version, etag, expected_version
+from service.writes import document, insert, locked, update
 
 LASTS = timedelta(days=30)
 MOST_DAYS = 366

@@ -21,7 +21,6 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 from service import objects
 from service.access import Actor, require
-from service.crud import Resource
 from service.db import Database, Tx, metadata, to_json
 from service.domains import jobs as job_routes
 from service.errors import BadRequest, Invalid, TooLarge
@@ -32,6 +31,7 @@ from service.importing import matching, sheets
 from service.importing.matching import Match, Wanted
 from service.importing.sheets import Sheet
 from service.importing.targets import Target, check_keys, custom_targets, targets
+from service.resource import Resource
 from service.resources import RESOURCES
 from service.settings import Settings
 from service.wire import answer

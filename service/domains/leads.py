@@ -14,12 +14,13 @@ from msgspec import UNSET
 from service import alike
 from service import columns as c
 from service.access import Actor, require, visible
-from service.crud import Resource, Row, crud, document, locked, update
+from service.crud import crud
 from service.db import Database, Params, Tx, business_table
 from service.domains import routing
 from service.domains.assignment import assign
 from service.errors import Conflict, Pointer
 from service.idempotency import idempotent
+from service.resource import Resource, Row
 from service.rules import amounts, fault, refuse, scope
 from service.shapes import (
     Address,
@@ -38,6 +39,7 @@ from service.shapes import (
     patch_of,
 )
 from service.wire import answer, body, check_version, etag, expected_version
+from service.writes import document, locked, update
 
 Status = Literal["new", "working", "nurturing", "qualified", "unqualified", "converted"]
 Rating = Literal["hot", "warm", "cold"]

@@ -9,13 +9,15 @@ from msgspec import UNSET, Meta
 
 from service import columns as c
 from service.access import Actor
-from service.crud import Resource, Row, crud, locked, update
+from service.crud import crud
 from service.db import MONEY, Tx, business_table
 from service.domains import price_books
 from service.domains.opportunities import lines_total
 from service.domains.opportunities import resource as opportunities
+from service.resource import Resource, Row
 from service.rules import amounts, refuse
 from service.shapes import Draft, Maybe, Money, Percent, Text, item_of, patch_of
+from service.writes import locked, update
 
 # Tables --------------------------------------------------------------------------------------------
 

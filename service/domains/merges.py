@@ -10,13 +10,14 @@ from msgspec import UNSET, Meta
 
 from service import merging
 from service.access import Actor, require
-from service.crud import Resource, document
 from service.db import Database, Tx
 from service.errors import Conflict, Invalid
 from service.idempotency import idempotent
+from service.resource import Resource
 from service.resources import RESOURCES
 from service.shapes import Given, Name
 from service.wire import answer, body, check_version, etag, expected_version
+from service.writes import document
 
 # Shapes --------------------------------------------------------------------------------------------
 

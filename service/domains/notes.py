@@ -14,9 +14,10 @@ from msgspec import UNSET
 
 from service import columns as c
 from service.access import Actor, require
-from service.crud import Resource, Row, crud
+from service.crud import crud
 from service.db import Database, Tx, business_table
 from service.errors import Pointer
+from service.resource import Resource, Row
 from service.rules import fault, refuse
 from service.shapes import Body, Draft, Given, Maybe, item_of, patch_of
 

@@ -13,12 +13,11 @@ from litestar.params import FromPath
 from service import columns as c
 from service import query
 from service.access import Actor, require, visible
-from service.crud import Web
 from service.db import INSTANT, Database, Params, Tx, metadata
 from service.errors import BadRequest, NotFound
 from service.query import Source
 from service.querystring import ROWS
-from service.wire import answer, body, etag
+from service.wire import Web, answer, body, etag
 
 Kind = Literal["mention", "assignment", "task_due", "reminder", "room_activity", "deal_changed", "follow_up"]
 Channel = Literal["inbox", "mail", "off"]

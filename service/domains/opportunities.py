@@ -15,15 +15,17 @@ from msgspec import UNSET, Meta
 from service import calendar, history, ledger, money, moves, past
 from service import columns as c
 from service.access import SYSTEM, Actor, require, visible
-from service.crud import Resource, Row, crud, document, locked, update
+from service.crud import crud
 from service.db import MONEY, Database, Params, Tx, business_table
 from service.domains.assignment import assign
 from service.domains.pipelines import Category, Status, reopening_rule, stages_of
 from service.errors import Conflict, Invalid, Pointer
 from service.idempotency import idempotent
+from service.resource import Resource, Row
 from service.rules import amounts, exist, fault, owned, refuse
 from service.shapes import Currency, Draft, Given, Ids, Line, Maybe, Money, Name, Text, item_of, patch_of
 from service.wire import answer, body, check_version, etag, expected_version
+from service.writes import document, locked, update
 
 Type = Literal["new_business", "expansion", "renewal"]
 LossReason = Literal[

@@ -9,8 +9,9 @@ from msgspec import UNSET, Meta
 
 from service import columns as c
 from service.access import Actor
-from service.crud import Resource, Row, crud
+from service.crud import crud
 from service.db import business_table
+from service.resource import Resource, Row
 from service.rules import in_order, not_itself, refuse
 from service.shapes import Draft, Line, Maybe, item_of, patch_of
 

@@ -9,10 +9,11 @@ from msgspec import UNSET, Meta
 
 from service import columns as c
 from service.access import SYSTEM, Actor, visible
-from service.crud import Resource, Row, crud
+from service.crud import crud
 from service.db import Database, Params, Tx, business_table
 from service.domains.users import Role
 from service.errors import Conflict, Invalid, Pointer
+from service.resource import Resource, Row
 from service.rules import askable, fault, one_default, refuse
 from service.shapes import Criteria, Draft, Fraction, Given, Key, Maybe, Name, item_of, patch_of
 

@@ -11,10 +11,11 @@ from msgspec import UNSET
 from service import columns as c
 from service import mentions
 from service.access import SYSTEM, Actor, visible
-from service.crud import Resource, Row, crud
+from service.crud import crud
 from service.db import Database, Params, Tx, business_table
 from service.errors import Pointer
 from service.levels import require_write
+from service.resource import Resource, Row
 from service.rules import fault, refuse
 from service.shapes import Count, Draft, Given, Maybe, Name, Text, item_of, patch_of
 

@@ -7,9 +7,10 @@ import msgspec
 from msgspec import UNSET, Meta
 
 from service import columns as c
-from service.crud import Resource, crud
+from service.crud import crud
 from service.db import business_table
 from service.domains.battle_cards import Status
+from service.resource import Resource
 from service.shapes import Criteria, Draft, Given, Line, Maybe, Name, Text, item_of, patch_of
 
 # Tables --------------------------------------------------------------------------------------------

@@ -9,9 +9,10 @@ from msgspec import UNSET, Meta
 
 from service import columns as c
 from service.access import Actor
-from service.crud import Resource, Row, crud
+from service.crud import crud
 from service.db import Database, Tx, business_table
 from service.errors import Pointer
+from service.resource import Resource, Row
 from service.rules import exist, refuse
 from service.shapes import Draft, Given, Maybe, Name, Text, item_of, patch_of
 

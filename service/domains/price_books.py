@@ -12,9 +12,10 @@ from msgspec import UNSET, Meta
 from service import calendar, money
 from service import columns as c
 from service.access import Actor
-from service.crud import Resource, Row, crud
+from service.crud import crud
 from service.db import Tx, business_table
 from service.errors import Pointer
+from service.resource import Resource, Row
 from service.rules import amounts, exist, one_default, refuse
 from service.shapes import Currency, Draft, Given, Maybe, Money, Name, Text, item_of, patch_of
 

@@ -5,8 +5,9 @@ from typing import Literal
 from msgspec import UNSET
 
 from service import columns as c
-from service.crud import Resource, Row, crud
+from service.crud import crud
 from service.db import business_table
+from service.resource import Resource, Row
 from service.rules import amounts, refuse
 from service.shapes import Currency, Draft, Given, Line, Maybe, Money, Name, Text, item_of, patch_of
 

@@ -8,9 +8,10 @@ import sqlalchemy as sa
 from msgspec import UNSET, Meta
 
 from service import columns as c
-from service.crud import Resource, Row, crud
+from service.crud import crud
 from service.db import business_table
 from service.errors import Pointer
+from service.resource import Resource, Row
 from service.rules import amounts, fault, not_itself, refuse
 from service.shapes import Currency, Draft, Given, Maybe, Money, item_of, patch_of
 

@@ -20,16 +20,18 @@ from msgspec import UNSET, Meta
 from service import calendar, ledger, quoting
 from service import columns as c
 from service.access import SYSTEM, Actor, require, visible
-from service.crud import Resource, Row, crud, document, insert, locked, update
+from service.crud import crud
 from service.db import Database, Params, Tx, business_table, metadata
 from service.domains import documents
 from service.domains.opportunities import resource as opportunities
 from service.idempotency import idempotent
 from service.jobs import Job
+from service.resource import Resource, Row
 from service.rules import refuse
 from service.settings import Settings
 from service.shapes import Draft, Given, Line, Maybe, Money, Name, Percent, Text, item_of, patch_of
 from service.wire import answer, check_version, etag, expected_version
+from service.writes import document, insert, locked, update
 
 Status = Literal["draft", "sent", "accepted", "rejected", "expired"]
 

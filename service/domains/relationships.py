@@ -13,9 +13,10 @@ import sqlalchemy as sa
 from msgspec import UNSET
 
 from service import columns as c
-from service.crud import Resource, Row, crud
+from service.crud import crud
 from service.db import business_table
 from service.errors import Pointer
+from service.resource import Resource, Row
 from service.rules import fault, in_order, refuse
 from service.shapes import Draft, Given, Line, Maybe, Text, item_of, patch_of
 

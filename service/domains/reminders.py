@@ -10,9 +10,10 @@ from msgspec import Meta
 from service import columns as c
 from service import sight
 from service.access import Actor
-from service.crud import Resource, Row, crud
+from service.crud import crud
 from service.db import Database, Tx, business_table, table_named
 from service.errors import Invalid
+from service.resource import Resource, Row
 from service.shapes import Draft, Instant, Key, item_of, patch_of
 
 Word = Annotated[str, Meta(min_length=1, max_length=500, pattern=r"\S")]

@@ -8,10 +8,11 @@ from msgspec import UNSET, Meta
 from service import columns as c
 from service import query
 from service.access import PERMISSIONS, PLAIN, Actor
-from service.crud import Resource, Row, crud
+from service.crud import crud
 from service.db import Tx, business_table, to_json
 from service.domains.users import Role
 from service.errors import Conflict, Pointer
+from service.resource import Resource, Row
 from service.rules import fault, refuse
 from service.shapes import Draft, Given, Key, Maybe, Name, Text, item_of, patch_of
 

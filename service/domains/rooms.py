@@ -12,11 +12,12 @@ from litestar.params import FromPath
 
 from service import query
 from service.access import Actor, require
-from service.crud import Resource, document
 from service.db import Database, to_json
 from service.domains import comments, documents, guest_links, plan_items, stakeholders
 from service.domains.opportunities import resource as opportunities
+from service.resource import Resource
 from service.wire import answer
+from service.writes import document
 
 MOST = 100
 MOST_ACTIVITY = 50

@@ -11,9 +11,10 @@ from msgspec import UNSET
 
 from service import columns as c
 from service.access import NOTHING, Actor, visible
-from service.crud import Resource, Row, crud
+from service.crud import crud
 from service.db import Params, Tx, business_table
 from service.errors import Conflict, Forbidden, Pointer
+from service.resource import Resource, Row
 from service.rules import fault, refuse
 from service.shapes import Draft, Given, Instant, Line, Maybe, item_of, patch_of
 

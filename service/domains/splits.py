@@ -12,12 +12,14 @@ from msgspec import UNSET, Meta
 
 from service import columns as c
 from service.access import SYSTEM, Actor, visible
-from service.crud import Resource, Row, crud, locked
+from service.crud import crud
 from service.db import Params, Tx, business_table
 from service.domains.opportunities import resource as opportunities
 from service.errors import Conflict
+from service.resource import Resource, Row
 from service.rules import fault
 from service.shapes import Draft, Given, Maybe, Text, item_of, patch_of
+from service.writes import locked
 
 Type = Literal["revenue", "overlay"]
 

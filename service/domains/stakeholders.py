@@ -7,9 +7,10 @@ from msgspec import UNSET
 
 from service import columns as c
 from service.access import SYSTEM, Actor, visible
-from service.crud import Resource, Row, crud
+from service.crud import crud
 from service.db import Database, Params, Tx, business_table
 from service.errors import Invalid
+from service.resource import Resource, Row
 from service.rules import not_itself
 from service.shapes import Draft, Given, Maybe, Text, item_of, patch_of
 

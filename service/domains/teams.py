@@ -5,8 +5,9 @@ from uuid import UUID
 from msgspec import UNSET
 
 from service import columns as c
-from service.crud import Resource, Row, crud
+from service.crud import crud
 from service.db import business_table
+from service.resource import Resource, Row
 from service.rules import not_itself
 from service.shapes import Draft, Maybe, Name, item_of, patch_of
 from service.trees import tree

@@ -8,8 +8,9 @@ from msgspec import UNSET, Meta
 
 from service import columns as c
 from service.access import Actor
-from service.crud import Resource, Row, crud
+from service.crud import crud
 from service.db import Tx, business_table
+from service.resource import Resource, Row
 from service.rules import exist, not_itself
 from service.shapes import Criteria, Draft, Given, Ids, Maybe, Name, item_of, patch_of
 from service.trees import tree

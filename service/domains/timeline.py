@@ -12,11 +12,12 @@ from litestar.params import FromPath
 
 from service import query
 from service.access import SYSTEM, Actor, hidden, may, require, visible
-from service.crud import Resource, document
 from service.db import Database, Params
 from service.domains import accounts, contacts, leads, opportunities
 from service.errors import BadRequest
+from service.resource import Resource
 from service.wire import answer
+from service.writes import document
 
 KINDS = ("activity", "note", "event")
 

@@ -11,17 +11,18 @@ from msgspec import UNSET, Meta
 
 from service import filtering, transferring
 from service.access import Actor, require
-from service.crud import Row, document, locked
 from service.db import Database, Tx
 from service.domains.users import User
 from service.domains.users import resource as users
 from service.errors import Invalid, NotFound
 from service.filtering import Filter
 from service.idempotency import idempotent
+from service.resource import Row
 from service.resources import RESOURCES
 from service.shapes import Given
 from service.transferring import Moved, Rule
 from service.wire import answer, body, check_version, expected_version
+from service.writes import document, locked
 
 # Shapes --------------------------------------------------------------------------------------------
 

@@ -12,9 +12,10 @@ from msgspec import UNSET, Meta
 from service import columns as c
 from service import staff
 from service.access import Actor
-from service.crud import Resource, Row, crud
+from service.crud import crud
 from service.db import Tx, business_table
 from service.errors import Forbidden, Invalid, Pointer
+from service.resource import Resource, Row
 from service.rules import fault, in_order, not_itself, refuse, zone
 from service.shapes import Count, Draft, Email, Given, Line, Maybe, Name, Words, Zone, item_of, patch_of
 from service.trees import tree

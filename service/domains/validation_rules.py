@@ -9,9 +9,10 @@ from sqlalchemy.dialects.postgresql import JSONB
 
 from service import columns as c
 from service import query
-from service.crud import Resource, Row, crud
+from service.crud import crud
 from service.db import business_table
 from service.errors import Pointer
+from service.resource import Resource, Row
 from service.resources import RESOURCES
 from service.rules import fault, refuse
 from service.shapes import Criteria, Criterion, Draft, Given, Maybe, Name, item_of, patch_of

@@ -8,9 +8,10 @@ from msgspec import UNSET, Meta
 from service import columns as c
 from service import query, saved
 from service.access import Actor
-from service.crud import Resource, Row, crud
+from service.crud import crud
 from service.db import Tx, business_table
 from service.errors import BadRequest, Pointer
+from service.resource import Resource, Row
 from service.resources import RESOURCES
 from service.rules import exist, fault, refuse
 from service.shapes import Criteria, Draft, Given, Name, item_of, patch_of

@@ -13,12 +13,14 @@ from sqlalchemy.dialects.postgresql import JSONB
 
 from service import idempotency, jobs, ledger, outbound, webhooks
 from service.access import Actor, guard, require
-from service.crud import Resource, Row, Web, crud, document, insert, locked, plain
+from service.crud import crud
 from service.db import INSTANT, Database, Params, Tx, business_table, metadata, to_json
 from service.errors import BadRequest, Invalid, NotFound
 from service.query import decode_cursor, encode_cursor
+from service.resource import Resource, Row, plain
 from service.settings import Settings
-from service.wire import answer, body, etag
+from service.wire import Web, answer, body, etag
+from service.writes import document, insert, locked
 
 # Tables --------------------------------------------------------------------------------------------
 

@@ -9,9 +9,9 @@ import pyarrow.parquet as pq
 import sqlalchemy as sa
 
 from service import history, query
-from service.crud import Resource
 from service.db import Database
 from service.query import Builder, Request
+from service.resource import Resource
 
 Format = Literal["csv", "ndjson", "parquet"]
 MEDIA: dict[str, str] = {

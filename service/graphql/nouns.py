@@ -5,9 +5,9 @@ from typing import Any
 
 import msgspec
 
-from service.crud import Resource
 from service.domains import recommendations, validation_rules, views
 from service.query import Source
+from service.resource import Resource
 from service.resources import RESOURCES
 
 

@@ -14,7 +14,6 @@ from uuid import UUID
 
 from service import calendar, money, moves, validation
 from service.access import Actor
-from service.crud import Resource
 from service.db import Database, Tx
 from service.errors import Forbidden, Invalid
 from service.importing.deals import entered
@@ -22,6 +21,7 @@ from service.importing.judging import Good, empty
 from service.importing.known import Known
 from service.importing.records import Record, Values
 from service.importing.storing import Store
+from service.resource import Resource
 from service.rules import MOST_MONEY, refuse
 
 _OPERATOR = (

@@ -10,13 +10,13 @@ from uuid import UUID
 import msgspec
 import sqlalchemy as sa
 
-from service import crud, custom, query
-from service.crud import Resource
+from service import custom, query
 from service.db import table_named
 from service.errors import Conflict, Forbidden, Invalid
 from service.ids import new_id
 from service.importing.known import AMBIGUOUS, Known
 from service.importing.records import POINTING, Fault, Record, Report, Values, Version, refs_of
+from service.resource import Resource, nested
 from service.shapes import patch_of
 
 Complete = Callable[[str, Values, "Good"], Values]
@@ -243,7 +243,7 @@ def typed(resource: Resource, values: Values, *, whole: bool) -> Values:
     for name, value in values.items():
         if name in asked:
             given = getattr(found, name)
-            if crud.nested(given):
+            if nested(given):
                 given = msgspec.to_builtins(given, builtin_types=(datetime, UUID))
         elif name in fields and name != resource.nested:
             given = None

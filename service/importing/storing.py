@@ -9,11 +9,11 @@ import msgspec
 import sqlalchemy as sa
 
 from service.access import Actor
-from service.crud import Resource
 from service.db import Tx, metadata, to_json
 from service.importing.judging import Good
 from service.importing.records import Kept, Values
 from service.query import sql_type
+from service.resource import Resource
 
 
 class Store:

@@ -11,11 +11,11 @@ from uuid import UUID
 import msgspec
 
 from service import custom
-from service.crud import Resource
 from service.db import Database
 from service.errors import Invalid
 from service.importing.known import BY
 from service.query import columns
+from service.resource import Resource
 from service.shapes import Address
 
 CUSTOM = re.compile(r"cf\.[a-z][a-z0-9_]{0,63}")

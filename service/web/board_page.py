@@ -14,13 +14,13 @@ from litestar.response import Redirect
 
 from service import calendar, query
 from service.access import require, visible
-from service.crud import locked
 from service.db import Params
 from service.domains import board, opportunities
 from service.errors import BadRequest, Conflict, Invalid, PreconditionFailed, Problem
 from service.web.frame import Visit, local
 from service.web.render import page
 from service.wire import check_version
+from service.writes import locked
 
 Web = Request[Any, Any, Any]
 Pairs = list[tuple[str, str]]

@@ -10,10 +10,10 @@ from litestar.params import FromPath
 from litestar.response import Redirect
 
 from service.access import may, require
-from service.crud import insert, locked, update
 from service.domains import activities, day, plan_items
 from service.web.frame import Visit
 from service.web.render import page
+from service.writes import insert, locked, update
 
 Web = Request[Any, Any, Any]
 AT = time(17, 0)

@@ -10,12 +10,12 @@ from litestar.params import FromPath
 from litestar.response import Redirect
 
 from service.access import require
-from service.crud import insert
 from service.domains import notes, reminders
 from service.settings import Settings
 from service.web import deal_reads
 from service.web.deal_page import deal_view
 from service.web.frame import Visit
+from service.writes import insert
 
 Web = Request[Any, Any, Any]
 MOST_WORD = 500

@@ -12,13 +12,13 @@ from litestar.response import Redirect
 
 from service import difference
 from service.access import may, require
-from service.crud import insert
 from service.domains import activities, documents, recommendations
 from service.resembling import similar_deals
 from service.settings import Settings
 from service.web import board_page, charts, deal_reads, deal_words, room_reads
 from service.web.frame import Visit, local
 from service.web.render import page
+from service.writes import insert
 
 Web = Request[Any, Any, Any]
 Row = dict[str, Any]

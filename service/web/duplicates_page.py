@@ -11,12 +11,12 @@ from service import changes, merging
 from service.access import require
 from service.alike import KINDS
 from service.changes import KEYED
-from service.crud import Row
 from service.db import Database, Tx
 from service.domains import duplicates
 from service.domains.changes import require_own
 from service.domains.merges import MERGEABLE
 from service.errors import NotFound
+from service.resource import Row
 from service.web.frame import Visit
 from service.web.render import page
 

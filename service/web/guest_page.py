@@ -19,7 +19,6 @@ from litestar.response import Redirect
 from service import calendar, guests
 from service.access import visible
 from service.auth import signing_key
-from service.crud import insert, locked, update
 from service.db import Database, Params
 from service.domains import comments, documents, plan_items
 from service.domains.sessions import address_of
@@ -28,6 +27,7 @@ from service.guests import Guest
 from service.settings import Settings
 from service.web.render import HEADERS, Frame, page
 from service.web.words import Words
+from service.writes import insert, locked, update
 
 log = structlog.get_logger()
 

@@ -13,12 +13,13 @@ from litestar.response import Redirect
 
 from service import wire
 from service.access import require
-from service.crud import Row, insert, locked, plain, update
 from service.domains import comments, documents, guest_links, plan_items
 from service.errors import Invalid, NotFound, Problem
+from service.resource import Row, plain
 from service.settings import Settings
 from service.web.deal_page import deal_view
 from service.web.frame import Visit
+from service.writes import insert, locked, update
 
 Web = Request[Any, Any, Any]
 FORM: dict[str, Any] = {"opt": {"optional": True}, "status_code": 303}

@@ -12,7 +12,7 @@ from uuid import UUID
 
 import psycopg
 
-from service import crud
+from service import resource, writes
 from service.access import SYSTEM, Actor
 from service.db import Database
 from service.domains import accounts, contacts, opportunities, timeline
@@ -112,10 +112,10 @@ async def _insert(filled: Filled) -> None:
         "source_id": str(new_id()),
     }
     async with filled.database.begin() as tx:
-        await crud.insert(tx, activities, SYSTEM, draft)
+        await writes.insert(tx, activities, SYSTEM, draft)
 
 
-def _look(resource: crud.Resource, letter: str) -> Callable[[Filled], Awaitable[None]]:
+def _look(resource: resource.Resource, letter: str) -> Callable[[Filled], Awaitable[None]]:
     async def look(filled: Filled) -> None:
         for actor in (SYSTEM, filled.manager):
             sql, params = timeline.statement(resource, actor, filled.some(letter), ["activity"], PAGE, None)

@@ -5,7 +5,7 @@ from decimal import Decimal
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from service import crud, ledger
+from service import ledger, writes
 from service.access import SYSTEM
 from service.db import Database, Tx
 from service.domains.fields import resource as fields
@@ -56,19 +56,19 @@ class Company(NamedTuple):
 async def build(database: Database, deals: int = 10_000, people: int = 400, led: int = 299) -> Company:
     """Fills an empty database; the rows go in by COPY, so the triggers write their history."""
     async with database.begin() as tx:
-        root = await crud.insert(tx, teams, SYSTEM, {"name": "Sales"})
-        boss = await crud.insert(
+        root = await writes.insert(tx, teams, SYSTEM, {"name": "Sales"})
+        boss = await writes.insert(
             tx,
             users,
             SYSTEM,
             {"email": "boss@bench.example", "name": "Boss", "role": "manager", "team_id": root["id"]},
         )
-        west = await crud.insert(
+        west = await writes.insert(
             tx, teams, SYSTEM, {"name": "West", "parent_id": root["id"], "manager_id": boss["id"]}
         )
         for entity in ("account", "opportunity"):
             region = {"entity": entity, "key": "region", "label": "Region", "type": "text"}
-            await crud.insert(tx, fields, SYSTEM, region)
+            await writes.insert(tx, fields, SYSTEM, region)
         pipeline = await tx.fetchval("SELECT id FROM pipelines WHERE is_default")
         sellers = [new_id() for _ in range(people)]
         await _copy(tx, "user", "users", [

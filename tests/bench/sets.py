@@ -10,11 +10,11 @@ import msgspec
 
 from service import alike, changes, ledger, many
 from service.access import SYSTEM, Actor
-from service.crud import plain
 from service.db import Database
 from service.domains.opportunities import OpportunityDraft
 from service.domains.opportunities import resource as opportunities
 from service.ids import new_id
+from service.resource import plain
 from tests.bench.company import build
 from tests.bench.table import Row
 from tests.servers import Servers

@@ -7,7 +7,6 @@ import httpx
 import msgspec
 import pytest
 
-from service.crud import Resource
 from service.db import Database
 from service.domains import (
     accounts,
@@ -46,6 +45,7 @@ from service.domains import (
     validation_rules,
     views,
 )
+from service.resource import Resource
 from tests.conftest import People
 
 pytestmark = pytest.mark.anyio

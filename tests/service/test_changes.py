@@ -6,9 +6,9 @@ from uuid import UUID, uuid4
 import httpx
 import pytest
 
-from service.crud import locked, update
 from service.db import Database
 from service.domains.accounts import resource as accounts
+from service.writes import locked, update
 from tests.conftest import People, Person
 
 pytestmark = pytest.mark.anyio

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from service import crud
+from service import writes
 from service.access import SYSTEM
 from service.db import Database
 from service.domains.users import resource as users
@@ -34,7 +34,7 @@ async def owner(database: Database) -> None:
     async with database.begin() as tx:
         for name, role in (("Olga Owner", "rep"), ("Ada Admin", "admin")):
             draft = {"name": name, "email": f"{name.split()[0]}@x.example", "role": role}
-            await crud.insert(tx, users, SYSTEM, draft)
+            await writes.insert(tx, users, SYSTEM, draft)
 
 
 async def test_hubspots_exports_go_in(database: Database, tmp_path: Path) -> None:

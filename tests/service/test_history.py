@@ -8,7 +8,7 @@ from uuid import UUID
 import asyncpg
 import pytest
 
-from service import crud, ledger
+from service import ledger, writes
 from service.access import SYSTEM
 from service.db import Database
 from service.domains.accounts import resource as accounts
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.anyio
 
 async def make(database: Database, name: str = "Acme") -> dict[str, Any]:
     async with database.begin() as tx:
-        return await crud.insert(tx, accounts, SYSTEM, {"name": name})
+        return await writes.insert(tx, accounts, SYSTEM, {"name": name})
 
 
 async def test_a_change_that_no_event_explains_is_refused_on_every_path(database: Database) -> None:
@@ -77,8 +77,8 @@ async def test_versions_follow_each_other_without_a_gap(database: Database, peop
     row = await make(database)
     for name in ("B", "C"):
         async with database.begin() as tx:
-            old = await crud.locked(tx, accounts, people.ops.actor, row["id"])
-            await crud.update(tx, accounts, people.ops.actor, old, {"name": name})
+            old = await writes.locked(tx, accounts, people.ops.actor, row["id"])
+            await writes.update(tx, accounts, people.ops.actor, old, {"name": name})
     rows = await database.fetch(
         "SELECT version, name, known_from, known_to, recorded_at, event_id, change_id FROM history.accounts"
         " WHERE id = $1 ORDER BY version /* access:accounts */",
@@ -129,7 +129,7 @@ async def test_a_rolled_back_change_leaves_no_trace(database: Database) -> None:
     before = await database.fetchrow(counts)
     with pytest.raises(RuntimeError):
         async with database.begin() as tx:
-            old = await crud.locked(tx, accounts, SYSTEM, row["id"])
-            await crud.update(tx, accounts, SYSTEM, old, {"name": "never"})
+            old = await writes.locked(tx, accounts, SYSTEM, row["id"])
+            await writes.update(tx, accounts, SYSTEM, old, {"name": "never"})
             raise RuntimeError
     assert await database.fetchrow(counts) == before

@@ -12,7 +12,7 @@ from uuid import UUID
 
 import pytest
 
-from service import changes, crud
+from service import changes, writes
 from service.access import SYSTEM
 from service.db import Database
 from service.domains.opportunities import resource as opportunities
@@ -385,8 +385,8 @@ async def test_an_import_with_a_later_edit_is_not_undone(servers: Servers, compa
         made = await runs.run(database, company, "demo")
         one = await database.fetchval("SELECT id FROM opportunities LIMIT 1 /* access:opportunities */")
         async with database.begin() as tx:
-            old = await crud.locked(tx, opportunities, SYSTEM, one)
-            await crud.update(tx, opportunities, SYSTEM, old, {"next_step": "edited since"})
+            old = await writes.locked(tx, opportunities, SYSTEM, one)
+            await writes.update(tx, opportunities, SYSTEM, old, {"next_step": "edited since"})
         with pytest.raises(Conflict) as refused:
             await changes.undo(database, SYSTEM, UUID(made["change_id"]))
         (conflict,) = refused.value.extra["conflicts"]

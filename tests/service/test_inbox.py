@@ -10,7 +10,7 @@ import httpx
 import msgspec
 import pytest
 
-from service import crud, mail, schedule
+from service import mail, schedule, writes
 from service.db import Database
 from service.domains.opportunities import resource as opportunities
 from service.settings import Settings
@@ -261,8 +261,8 @@ async def test_a_change_of_many_deals_is_one_notice(
     before = {each["id"] for each in await inbox(client, people.rep2)}
     async with database.begin() as tx:
         for row in deals:
-            old = await crud.locked(tx, opportunities, people.manager.actor, UUID(row["id"]))
-            await crud.update(tx, opportunities, people.manager.actor, old, {"next_step": "Call"})
+            old = await writes.locked(tx, opportunities, people.manager.actor, UUID(row["id"]))
+            await writes.update(tx, opportunities, people.manager.actor, old, {"next_step": "Call"})
     await worker.drain()
     fresh = [each for each in await inbox(client, people.rep2) if each["id"] not in before]
     assert [each["text"] for each in fresh] == [

@@ -5,7 +5,7 @@ from typing import Any
 import httpx
 import pytest
 
-from service.crud import Resource
+from service.resource import Resource
 from tests.conftest import People
 from tests.test_house import resources
 

@@ -8,7 +8,7 @@ from uuid import UUID
 import httpx
 import pytest
 
-from service import crud, query
+from service import query, writes
 from service.access import SYSTEM
 from service.db import Database
 from service.domains.accounts import resource as accounts
@@ -38,32 +38,32 @@ async def deals(database: Database, people: People) -> dict[str, dict[str, Any]]
     """Six deals of one rep, with equal amounts, NULLs, capitals and characters that LIKE would read."""
     made = {}
     async with database.begin() as tx:
-        await crud.insert(
+        await writes.insert(
             tx, fields, SYSTEM, {"entity": "opportunity", "key": "region", "label": "Region", "type": "text"}
         )
-        row = await crud.insert(tx, pipelines, SYSTEM, {"key": "p", "name": "P", "is_default": True})
-        await crud.insert(tx, stages, SYSTEM, {
+        row = await writes.insert(tx, pipelines, SYSTEM, {"key": "p", "name": "P", "is_default": True})
+        await writes.insert(tx, stages, SYSTEM, {
             "pipeline_id": row["id"], "key": "open", "name": "Open", "position": 1, "status": "open",
             "probability": 0.5, "forecast_category": "pipeline",
         })  # fmt: skip
-        retail = await crud.insert(
+        retail = await writes.insert(
             tx, accounts, SYSTEM, {"name": "Shop", "industry": "retail", "owner_id": people.rep.id}
         )
-        steel = await crud.insert(
+        steel = await writes.insert(
             tx, accounts, SYSTEM, {"name": "Mill", "industry": "steel", "owner_id": people.rep.id}
         )
         rivals = [UUID(int=number + 1) for number in range(2)]
         for rival in rivals:
-            await crud.insert(tx, campaigns, SYSTEM, {"id": rival, "name": "Campaign"})
+            await writes.insert(tx, campaigns, SYSTEM, {"id": rival, "name": "Campaign"})
         for name, amount, close, step, region, count in DEALS:
-            made[name] = await crud.insert(tx, opportunities, people.rep.actor, {
+            made[name] = await writes.insert(tx, opportunities, people.rep.actor, {
                 "name": name, "amount": None if amount is None else Decimal(str(amount)),
                 "close_date": None if close is None else datetime.fromisoformat(close).date(), "next_step": step,
                 "account_id": retail["id"] if region == "emea" else steel["id"] if region else None,
                 "cf": {"region": region} if region else {}, "external_ids": {"crm": f"D-{name}"},
             })  # fmt: skip
             if count:
-                await crud.update(tx, opportunities, SYSTEM, made[name], {"campaign_id": rivals[count - 1]})
+                await writes.update(tx, opportunities, SYSTEM, made[name], {"campaign_id": rivals[count - 1]})
     return made
 
 

@@ -7,7 +7,7 @@ from uuid import UUID
 
 import pytest
 
-from service import changes, crud
+from service import changes, writes
 from service.access import SYSTEM
 from service.db import Database
 from service.domains.opportunities import resource as opportunities
@@ -115,9 +115,9 @@ async def test_what_changed_since_comes_out_as_it_is_now(
         " ORDER BY id LIMIT 1 /* access:opportunities */ /* access:lines */"
     )
     async with database.begin() as tx:
-        old = await crud.locked(tx, opportunities, SYSTEM, row["id"])
+        old = await writes.locked(tx, opportunities, SYSTEM, row["id"])
         change = {"amount": codecs.NUMBER.read("4321.5"), "name": "Renamed"}
-        await crud.update(tx, opportunities, SYSTEM, old, change)
+        await writes.update(tx, opportunities, SYSTEM, old, change)
         change_id = tx.change_id
     await salesforce.export(database, tmp_path)
     deal = files.read(tmp_path / "Opportunity.csv")[row["external"]]

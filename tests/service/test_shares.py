@@ -9,7 +9,7 @@ import httpx
 import pytest
 from litestar import Litestar
 
-from service import crud
+from service import ledger, writes
 from service.access import SYSTEM
 from service.db import Database
 from service.domains.accounts import resource as accounts
@@ -91,9 +91,9 @@ async def test_a_share_that_is_over_opens_nothing(
     made = await share(client, people.rep, deal, user_id=str(people.stranger.id), expires_at=soon)
     assert await status(client, people.stranger, deal) == (200, 403)
     async with database.begin() as tx:
-        row = await crud.locked(tx, shares, SYSTEM, UUID(made["id"]))
-        await crud.ledger.record(tx, SYSTEM, "share.updated", "share", row["id"], version=row["version"] + 1)
-        await crud._write(tx, shares, SYSTEM, row["id"], {"expires_at": datetime.now(UTC)})
+        row = await writes.locked(tx, shares, SYSTEM, UUID(made["id"]))
+        await ledger.record(tx, SYSTEM, "share.updated", "share", row["id"], version=row["version"] + 1)
+        await writes._write(tx, shares, SYSTEM, row["id"], {"expires_at": datetime.now(UTC)})
     app.state.gate.forget()
     assert await status(client, people.stranger, deal) == (404, 404)
 
@@ -141,16 +141,16 @@ async def territory(
         member_ids=[str(people.stranger.id)],
     )  # fmt: skip
     async with database.begin() as tx:
-        row = await crud.locked(tx, models, SYSTEM, UUID(model["id"]))
-        await crud.update(tx, models, SYSTEM, row, {"status": "active"})
+        row = await writes.locked(tx, models, SYSTEM, UUID(model["id"]))
+        await writes.update(tx, models, SYSTEM, row, {"status": "active"})
         for of, record in ((opportunities, deal["id"]), (accounts, deal["account_id"])):
-            row = await crud.locked(tx, of, SYSTEM, UUID(record))
-            await crud.update(tx, of, SYSTEM, row, {"territory_id": UUID(made["id"])})
+            row = await writes.locked(tx, of, SYSTEM, UUID(record))
+            await writes.update(tx, of, SYSTEM, row, {"territory_id": UUID(made["id"])})
     app.state.gate.forget()
     yield made | {"parent": parent["id"]}
     async with database.begin() as tx:
-        row = await crud.locked(tx, models, SYSTEM, UUID(model["id"]))
-        await crud.update(tx, models, SYSTEM, row, {"status": "archived"})
+        row = await writes.locked(tx, models, SYSTEM, UUID(model["id"]))
+        await writes.update(tx, models, SYSTEM, row, {"status": "archived"})
     app.state.gate.forget()
 
 

@@ -8,12 +8,12 @@ import pytest
 from litestar import Litestar
 
 from service.access import SYSTEM
-from service.crud import insert, locked
 from service.db import Database
 from service.domains.sessions import open_session
 from service.domains.users import resource as users
 from service.merging import references_to
 from service.transferring import STAYS
+from service.writes import insert, locked
 from tests.conftest import People, Person
 
 pytestmark = pytest.mark.anyio

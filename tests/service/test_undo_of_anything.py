@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from service import changes, crud, custom, merging
+from service import changes, custom, merging, writes
 from service.access import SYSTEM
 from service.changes import OWN, fields_of
 from service.db import Database
@@ -77,7 +77,7 @@ class World:
         if table == "opportunities":
             draft["owner_id"] = await self.database.fetchval("SELECT id FROM users LIMIT 1")
         async with self.database.begin() as tx:
-            row = await crud.insert(tx, KINDS[table], SYSTEM, draft)
+            row = await writes.insert(tx, KINDS[table], SYSTEM, draft)
         self.ids[table].append(row["id"])
         return tx.change_id
 
@@ -102,8 +102,8 @@ class World:
             value = self.at("accounts", step.second)
         elif field == "cf":
             value = {"a": step.value} | ({"b": step.second} if step.second % 2 else {})
-        old = await crud.locked(tx, resource, SYSTEM, self.at(step.table, step.first))
-        if await crud.update(tx, resource, SYSTEM, old, {field: value}) is old:
+        old = await writes.locked(tx, resource, SYSTEM, self.at(step.table, step.first))
+        if await writes.update(tx, resource, SYSTEM, old, {field: value}) is old:
             raise Conflict("Nothing to change.")
 
     async def merge(self, tx: Any, step: Step) -> None:
@@ -115,8 +115,8 @@ class World:
 
     async def delete(self, tx: Any, step: Step) -> None:
         resource = KINDS[step.table]
-        old = await crud.locked(tx, resource, SYSTEM, self.at(step.table, step.first))
-        await crud.remove(tx, resource, SYSTEM, old)
+        old = await writes.locked(tx, resource, SYSTEM, self.at(step.table, step.first))
+        await writes.remove(tx, resource, SYSTEM, old)
 
     async def state(self) -> State:
         """All records, field by field, keys of custom fields apart; a deletion is one whenever it was."""
@@ -202,7 +202,9 @@ def world_url(servers: Servers, database_name: str) -> str:
     async def somebody() -> None:
         database = await Database.open(url, min_size=1, max_size=1)
         async with database.begin() as tx:
-            await crud.insert(tx, users, SYSTEM, {"email": "o@test.example", "name": "Owner", "role": "rep"})
+            await writes.insert(
+                tx, users, SYSTEM, {"email": "o@test.example", "name": "Owner", "role": "rep"}
+            )
         await database.close()
 
     asyncio.run(somebody())

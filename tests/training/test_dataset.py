@@ -8,8 +8,8 @@ import pytest
 from features.catalogue import SETS
 from ml.panel import LOST, WON
 from service.access import SYSTEM
-from service.crud import update
 from service.domains.opportunities import resource as opportunities
+from service.writes import update
 from training.dataset import Shares, deal_panel, lead_set, sampled
 from training.labels import DAY, States, fates, filled_at, first_close
 

@@ -17,7 +17,7 @@ import pytest
 import uvicorn
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from service import crud
+from service import writes
 from service.access import SYSTEM
 from service.app import create_app
 from service.db import Database
@@ -57,16 +57,16 @@ async def _seed(database: Database) -> dict[str, str]:
     """A manager, two reps, a competitor; deals of every stage, closed ones among them."""
     ids: dict[str, str] = {}
     async with database.begin() as tx:
-        root = await crud.insert(tx, teams, SYSTEM, {"name": "Sales"})
+        root = await writes.insert(tx, teams, SYSTEM, {"name": "Sales"})
         for name, role in (("Mara Lind", "manager"), ("Lena Koch", "rep"), ("Tomas Rivera", "rep")):
             email = f"{name.split()[0].lower()}@web.example"
             draft = {"email": email, "name": name, "role": role, "team_id": root["id"]}
-            row = await crud.insert(tx, users, SYSTEM, draft)
+            row = await writes.insert(tx, users, SYSTEM, draft)
             await set_password(tx, row["id"], PASSWORD)
             ids[email] = str(row["id"])
         manager = {"manager_id": UUID(ids["mara@web.example"])}
-        await crud.update(tx, teams, SYSTEM, root, manager)
-        await crud.insert(tx, competitors, SYSTEM, {"name": "Corvex"})
+        await writes.update(tx, teams, SYSTEM, root, manager)
+        await writes.insert(tx, competitors, SYSTEM, {"name": "Corvex"})
         for number in range(34):
             await _deal(tx, ids, number)
     return ids
@@ -86,10 +86,10 @@ async def _deal(tx: Any, ids: dict[str, str], number: int) -> None:
     }
     if stage == "lost":
         draft["loss_reason"] = "price"
-    row = await crud.insert(tx, opportunities, SYSTEM, draft)
+    row = await writes.insert(tx, opportunities, SYSTEM, draft)
     ids[draft["name"]] = str(row["id"])
     done = {"type": "call", "occurred_at": datetime.now(UTC) - timedelta(days=2), "subject": "Kick-off"}
-    await crud.insert(
+    await writes.insert(
         tx, activities, SYSTEM, done | {"opportunity_id": row["id"], "owner_id": row["owner_id"]}
     )
 
