@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from features.catalogue import ENTITIES, FORMER, SETS, fields_of
 from features.online import LIFETIME_SECONDS
-from features.spec import Entity, Feature, Source, definition
+from features.spec import Feature, definition
 
 COUNTED = frozenset(
     [
@@ -65,7 +65,7 @@ def time_to_live(one: Feature) -> int:
 def tags(one: Feature) -> list[str]:
     """The entity, the list that it counts, its window, and the models' sets that hold it."""
     found = [one.entity, "category" if one.is_category else "number"]
-    found += [source.name for source in _sources(one) if source.is_list]
+    found += [source.name for source in ENTITIES[one.entity].read_by(one) if source.is_list]
     found += [f"window {days}" for days in _WINDOW.findall(one.name)]
     return found
 
@@ -83,8 +83,8 @@ def former(one: Feature) -> list[str]:
 def lineage(one: Feature) -> Mapping[str, list[str]]:
     """`facts`: columns that the definition reads; `sources`: texts of SQL; `tables`: what those read of history;
     `feature_sets`: the sets that hold it."""
-    sources = _sources(one)
     entity = ENTITIES[one.entity]
+    sources = entity.read_by(one)
     columns = {name for source in entity.sources for name in source.columns}
     tables = {table for source in sources for table in re.findall(r"known\.(\w+)", source.text())}
     return {
@@ -93,16 +93,3 @@ def lineage(one: Feature) -> Mapping[str, list[str]]:
         "tables": sorted(tables),
         "feature_sets": [name for name, found in SETS.items() if one.name in found.names],
     }
-
-
-def _sources(one: Feature) -> list[Source]:
-    """The sources whose columns the definition reads; a list is read where it is named."""
-    entity: Entity = ENTITIES[one.entity]
-    found = []
-    for source in entity.sources:
-        if source.is_list:
-            if source.name in one.columns or f"'{source.name}'" in one.code:
-                found.append(source)
-        elif one.columns & set(source.columns):
-            found.append(source)
-    return found or [entity.sources[0]]

@@ -2,8 +2,19 @@
 
 from collections.abc import Mapping
 
-from features import accounts, contacts, leads, opportunities, pipeline, reps, teams
-from features.spec import Entity, Feature, FeatureSet, definition
+from features import (
+    accounts,
+    activities,
+    contacts,
+    leads,
+    lines,
+    opportunities,
+    pipeline,
+    reps,
+    stakeholders,
+    teams,
+)
+from features.spec import Entity, Feature, FeatureSet, definition, formerly
 
 ENTITIES: dict[str, Entity] = {
     entity.name: entity
@@ -18,8 +29,16 @@ ENTITIES: dict[str, Entity] = {
     )
 }
 
-FEATURES: tuple[Feature, ...] = (
+DEALS: tuple[Feature, ...] = (
     *opportunities.FEATURES,
+    *activities.FEATURES,
+    *stakeholders.FEATURES,
+    *lines.FEATURES,
+)
+"""All that is known of a deal."""
+
+FEATURES: tuple[Feature, ...] = (
+    *DEALS,
     *accounts.FEATURES,
     *contacts.FEATURES,
     *reps.FEATURES,
@@ -37,7 +56,7 @@ SETS: dict[str, FeatureSet] = {
             "deal_win",
             "opportunity",
             (
-                *opportunities.FEATURES,
+                *DEALS,
                 *accounts.FEATURES,
                 *(
                     f
@@ -68,21 +87,60 @@ class Gone(LookupError):
     """A definition that a model learned on is no longer there; says which."""
 
 
+SAME: dict[str, tuple[str, str]] = {
+    "opportunity": (
+        "9670b7f1fbc0672b1b6a68401575eaea454ccc4c94616f0f15d6481588ca5646",
+        "9670b7f1fbc0672b1b6a68401575eaea454ccc4c94616f0f15d6481588ca5646",
+    ),
+    "account": (
+        "e1718849f5c7bdcac77897e25ee5d8f30accfb66d7670e21e9dceaa1edfe7bba",
+        "e1718849f5c7bdcac77897e25ee5d8f30accfb66d7670e21e9dceaa1edfe7bba",
+    ),
+    "user": (
+        "f05c2355d4a945351d27266c41ea0a9b5d65ee159f96aff90c70db8fe9c16bcf",
+        "f05c2355d4a945351d27266c41ea0a9b5d65ee159f96aff90c70db8fe9c16bcf",
+    ),
+    "lead": (
+        "d312ae8350b7745b8534a0d10e61bbf6eae5e6fd36927d48bbe452ac810b37f5",
+        "d312ae8350b7745b8534a0d10e61bbf6eae5e6fd36927d48bbe452ac810b37f5",
+    ),
+    "company": (
+        "982894f97e97e0aaa02332ea586a56ab71d4e5f8158966c6d30d2f9140e90aac",
+        "982894f97e97e0aaa02332ea586a56ab71d4e5f8158966c6d30d2f9140e90aac",
+    ),
+}
+"""Entity → its fingerprint when models still named definitions by it (`formerly`), and the one that means the same now."""
+
+
+def is_meant(one: Feature, meant: str) -> bool:
+    """Whether a definition is the one that a model wrote down, under its present or its former kind of name."""
+    before, now = SAME.get(one.entity, ("", ""))
+    return meant == definition(one, ENTITIES) or (
+        ENTITIES[one.entity].fingerprint == now and meant == formerly(one, before)
+    )
+
+
 def learned_on(name: str, definitions: Mapping[str, str]) -> FeatureSet:
     """The set `name` with the definitions (feature → `definition`) that a model learned on: today's where they are the
     same, else a former one. Features that the model does not read are today's. Raises `Gone`."""
     whole = SETS[name]
-    if all(whole.definitions.get(one) == meant for one, meant in definitions.items()):
-        return whole
-    kept = {(f.name, definition(f, ENTITIES)): f for f in (*FORMER, *whole.features)}
-    gone = sorted(one for one, meant in definitions.items() if (one, meant) not in kept)
+    there: dict[str, list[Feature]] = {}
+    for one in (*whole.features, *FORMER):
+        there.setdefault(one.name, []).append(one)
+    read = {
+        one: next((f for f in there.get(one, ()) if is_meant(f, meant)), None)
+        for one, meant in definitions.items()
+    }
+    gone = sorted(one for one, found in read.items() if found is None)
     if gone:
         raise Gone(
             f"the definition of {', '.join(gone[:3])}{' and others' if len(gone) > 3 else ''} has changed"
         )
-    read = {one: kept[one, meant] for one, meant in definitions.items()}
-    today = tuple(read.pop(f.name, f) for f in whole.features)
-    return FeatureSet(whole.name, whole.entity, (*today, *read.values()), whole.entities)
+    kept = {one: found for one, found in read.items() if found is not None}
+    today = tuple(kept.pop(f.name, f) for f in whole.features)
+    if today == whole.features and not kept:
+        return whole
+    return FeatureSet(whole.name, whole.entity, (*today, *kept.values()), whole.entities)
 
 
 def own_set(entity: str) -> FeatureSet:

@@ -34,7 +34,25 @@ class Fates:
 
     status: Array
     since: Array
+    """In microseconds; a close counts from when it was known, not from the day that it states."""
     amount: Array
+
+    def take(self, rows: Array) -> "Fates":
+        """Those of some records, in their order, as often as they are named."""
+        return Fates(self.status[rows], self.since[rows], self.amount[rows])
+
+    @property
+    def is_won(self) -> Array:
+        found: Array = self.status == "won"
+        return found
+
+    @property
+    def closed_at(self) -> Array:
+        """Since when a deal is closed; NaN while it is open."""
+        return np.where(np.isin(self.status, DEAL_ENDS), self.since, np.nan)
+
+
+DEAL_ENDS, LEAD_ENDS = ("won", "lost"), ("converted", "unqualified")
 
 
 @dataclass(frozen=True)
@@ -48,6 +66,14 @@ class Label:
     value: Callable[[Fates, Array], Array]
     """From the fates and the instants of the looks: the outcome, as if all were known."""
     ends: tuple[str, ...]
+
+    def of(self, fates: Fates, as_of: Array, until: float) -> Array:
+        """The outcome of each look by what is known at `until`; NaN where it has not matured yet, or where the look came
+        after the end. Instants in microseconds."""
+        ended = np.isin(fates.status, self.ends)
+        late = ended & (fates.since <= as_of)
+        known = ended if self.days is None else (as_of + self.days * DAY <= until) & (fates.status != "")
+        return np.where(known & ~late, self.value(fates, as_of), np.nan)
 
 
 def _within(status: str, days: float) -> Callable[[Fates, Array], Array]:
@@ -66,23 +92,32 @@ def _final_amount(fates: Fates, as_of: Array) -> Array:
     return np.where(fates.status == "won", fates.amount, np.nan)
 
 
-DEAL_ENDS, LEAD_ENDS = ("won", "lost"), ("converted", "unqualified")
+def won_within(days: float) -> Label:
+    """Won within so many days, known once they have passed."""
+    name, words = f"won_{days:g}d", f"Won within {days:g} days."
+    return Label(name, "opportunity", words, float(days), _within("won", days), DEAL_ENDS)
+
+
+def converted_within(days: float) -> Label:
+    """Converted within so many days, known once they have passed."""
+    name, words = f"converted_{days:g}d", f"Converted within {days:g} days."
+    return Label(name, "lead", words, float(days), _within("converted", days), LEAD_ENDS)
+
+
+WON_AT_LAST = Label("won_at_last", "opportunity", "Won in the end.", None, _at_last, DEAL_ENDS)
+FINAL_AMOUNT = Label(
+    "final_amount", "opportunity", "Amount when it was won, in home currency.", None, _final_amount, DEAL_ENDS
+)
 
 LABELS: dict[str, Label] = {
     one.name: one
     for one in (
-        *(
-            Label(f"won_{d}d", "opportunity", f"Won within {d} days.", float(d), _within("won", d), DEAL_ENDS)
-            for d in (30, 60, 90)
-        ),
-        Label("won_at_last", "opportunity", "Won in the end.", None, _at_last, DEAL_ENDS),
-        Label("final_amount", "opportunity", "Amount when it was won, in home currency.", None, _final_amount, DEAL_ENDS),
-        *(
-            Label(f"converted_{d}d", "lead", f"Converted within {d} days.", float(d), _within("converted", d), LEAD_ENDS)
-            for d in (30, 60, 90)
-        ),
+        *(won_within(days) for days in (30, 60, 90)),
+        WON_AT_LAST,
+        FINAL_AMOUNT,
+        *(converted_within(days) for days in (30, 60, 90)),
     )
-}  # fmt: skip
+}
 
 
 async def labels_of(
@@ -96,19 +131,12 @@ async def labels_of(
     for label in wanted:
         if label.entity != entity:
             raise KeyError(label.name)
-    fates = await _fates(fetch, entity, spine, until)
-    found = {}
-    for label in wanted:
-        ended = np.isin(fates.status, label.ends)
-        late = ended & (fates.since <= spine.as_of)
-        known = (
-            ended if label.days is None else (spine.as_of + label.days * DAY <= until) & (fates.status != "")
-        )
-        found[label.name] = np.where(known & ~late, label.value(fates, spine.as_of), np.nan)
-    return found
+    fates = await fates_of(fetch, entity, spine, until)
+    return {label.name: label.of(fates, spine.as_of, until) for label in wanted}
 
 
-async def _fates(fetch: Fetch, entity: str, spine: Spine, until: float) -> Fates:
+async def fates_of(fetch: Fetch, entity: str, spine: Spine, until: float) -> Fates:
+    """How each pair's record stands by what is known at `until` (microseconds)."""
     amount_of = "o.amount" if entity == "opportunity" else "NULL::numeric"
     sql = _FATES.format(spine=SPINES["postgresql"], table=TABLES[entity], amount=amount_of)
     size = len(spine)

@@ -1,9 +1,12 @@
-"""Features of a deal: its state, its calendar, what was done with it, who and what is in it."""
+"""Features of a deal itself: its state and its calendar. What happens around it stands in files of its own."""
 
 import numpy as np
 
-from features.facts import Array, Events, Facts, days_between, done, inbound, log_amount, weeks_between, zero
-from features.spec import Entity, Feature, Source, feature, features_in
+from features.activities import ACTIVITIES
+from features.facts import Array, Facts, log_amount, weeks_between
+from features.lines import LINES
+from features.spec import Entity, Source, feature, features_in
+from features.stakeholders import STAKEHOLDERS
 
 DEAL = Entity(
     "opportunity",
@@ -37,49 +40,12 @@ DEAL = Entity(
                 "competitors": "number",
             },
         ),
-        Source(
-            "deal_activities",
-            {
-                "from_at": "instant",
-                "to_at": "instant",
-                "occurred_at": "instant",
-                "type": "text",
-                "direction": "text",
-                "status": "text",
-                "outcome": "text",
-            },
-            is_list=True,
-        ),
-        Source(
-            "deal_stakeholders",
-            {
-                "from_at": "instant",
-                "to_at": "instant",
-                "role": "text",
-                "influence": "text",
-                "sentiment": "text",
-            },
-            is_list=True,
-        ),
-        Source(
-            "deal_lines",
-            {
-                "from_at": "instant",
-                "to_at": "instant",
-                "quantity": "number",
-                "unit_price": "number",
-                "discount_percent": "number",
-                "product": "text",
-                "family": "text",
-            },
-            is_list=True,
-        ),
+        ACTIVITIES,
+        STAKEHOLDERS,
+        LINES,
     ),
     parents={"account": "account_id", "user": "owner_id", "company": ""},
 )
-
-KINDS = {"email": "E-mails", "call": "Calls", "meeting": "Meetings held", "demo": "Demos held"}
-WINDOWS = (7, 14, 28, 90)
 
 
 # state
@@ -255,171 +221,6 @@ def closes_this_period(deals: Facts) -> Array:
     """Whether the close date lies in the current fiscal quarter or before its end."""
     _, last = deals.calendar.quarter(_today(deals))
     return np.where(np.isnan(deals["close_date"]), np.nan, deals["close_date"] <= last)
-
-
-# what was done
-
-
-def _of_kind(kind: str, days: int) -> Feature:
-    def compute(deals: Facts) -> Array:
-        events = deals.events["deal_activities"]
-        return deals.known("deal_activities").count(done(events) & (events["type"] == kind), days)
-
-    meaning = f"{KINDS[kind]} in the last {days} days."
-    return Feature(
-        f"{kind}s_{days}d", "opportunity", meaning, "activities", "sales operations", compute, low=0.0
-    )
-
-
-def _of_any_kind(days: int) -> Feature:
-    def compute(deals: Facts) -> Array:
-        return deals.known("deal_activities").count(done(deals.events["deal_activities"]), days)
-
-    meaning = f"E-mails, calls, meetings and demos in the last {days} days."
-    return Feature(
-        f"activities_{days}d", "opportunity", meaning, "activities", "sales operations", compute, low=0.0
-    )
-
-
-def _replies(days: int) -> Feature:
-    def compute(deals: Facts) -> Array:
-        return deals.known("deal_activities").count(inbound(deals.events["deal_activities"]), days)
-
-    meaning = f"Messages and calls that came from the customer in the last {days} days."
-    return Feature(
-        f"replies_{days}d", "opportunity", meaning, "activities", "sales operations", compute, low=0.0
-    )
-
-
-COUNTS = (
-    *(_of_any_kind(days) for days in WINDOWS),
-    *(_of_kind(kind, days) for kind in KINDS for days in WINDOWS),
-    *(_replies(days) for days in WINDOWS),
-)
-
-
-@feature("opportunity", "activities", low=None)
-def activity_trend(deals: Facts) -> Array:
-    """Activities of the last 14 days less those of the 14 days before."""
-    events = done(deals.events["deal_activities"])
-    known = deals.known("deal_activities")
-    return 2 * known.count(events, 14) - known.count(events, 28)
-
-
-@feature("opportunity", "activities")
-def activities_total(deals: Facts) -> Array:
-    """E-mails, calls, meetings and demos since the deal began."""
-    return deals.known("deal_activities").count(done(deals.events["deal_activities"]))
-
-
-@feature("opportunity", "meetings")
-def meetings_held(deals: Facts) -> Array:
-    """Meetings and demos held since the deal began."""
-    events = deals.events["deal_activities"]
-    return deals.known("deal_activities").count(done(events) & np.isin(events["type"], ["meeting", "demo"]))
-
-
-@feature("opportunity", "meetings")
-def meetings_missed(deals: Facts) -> Array:
-    """Meetings and demos to which the customer did not come, or that were canceled."""
-    events = deals.events["deal_activities"]
-    missed = np.isin(events["status"], ["no_show", "canceled"]) & np.isin(events["type"], ["meeting", "demo"])
-    return deals.known("deal_activities").count(missed)
-
-
-@feature("opportunity", "days")
-def days_since_last_activity(deals: Facts) -> Array:
-    """Days since the last e-mail, call, meeting or demo."""
-    return days_between(
-        deals.as_of, deals.known("deal_activities").latest(done(deals.events["deal_activities"]))
-    )
-
-
-@feature("opportunity", "days")
-def days_since_last_reply(deals: Facts) -> Array:
-    """Days since something last came from the customer."""
-    return days_between(
-        deals.as_of, deals.known("deal_activities").latest(inbound(deals.events["deal_activities"]))
-    )
-
-
-@feature("opportunity", "days")
-def days_to_next_meeting(deals: Facts) -> Array:
-    """Days until the next planned meeting or demo; missing when none is planned."""
-    events = deals.events["deal_activities"]
-    planned = (events["status"] == "planned") & np.isin(events["type"], ["meeting", "demo"])
-    return days_between(deals.known("deal_activities").upcoming(planned), deals.as_of)
-
-
-# who is in it
-
-
-@feature("opportunity", "people")
-def stakeholder_count(deals: Facts) -> Array:
-    """How many people of the customer are named in the deal."""
-    return deals.known("deal_stakeholders").number()
-
-
-def _present(deals: Facts, *roles: str) -> Array:
-    mask = np.isin(deals.events["deal_stakeholders"]["role"], list(roles))
-    return (deals.known("deal_stakeholders").number(mask) > 0).astype(np.float64)
-
-
-@feature("opportunity", "yes or no")
-def champion_present(deals: Facts) -> Array:
-    """Whether somebody at the customer is named as champion."""
-    return _present(deals, "champion")
-
-
-@feature("opportunity", "yes or no")
-def buyer_present(deals: Facts) -> Array:
-    """Whether an economic buyer or decision maker is named."""
-    return _present(deals, "economic_buyer", "decision_maker")
-
-
-@feature("opportunity", "people", low=None)
-def supporters_less_opponents(deals: Facts) -> Array:
-    """Supporters among the stakeholders less opponents."""
-    sentiment = deals.events["deal_stakeholders"]["sentiment"]
-    known = deals.known("deal_stakeholders")
-    return known.number(sentiment == "supporter") - known.number(sentiment == "opponent")
-
-
-# what is sold
-
-
-def _worth(lines: Events) -> Array:
-    return zero(lines["quantity"]) * zero(lines["unit_price"])
-
-
-@feature("opportunity", "lines")
-def line_count(deals: Facts) -> Array:
-    """How many lines the deal has."""
-    return deals.known("deal_lines").number()
-
-
-@feature("opportunity", "percent")
-def discount(deals: Facts) -> Array:
-    """Discount over all lines, in percent of their list value; missing without lines of a value."""
-    lines = deals.events["deal_lines"]
-    known = deals.known("deal_lines")
-    worth = known.total(_worth(lines))
-    given = known.total(_worth(lines) * zero(lines["discount_percent"]))
-    return np.where(worth > 0, given / np.where(worth > 0, worth, 1.0), np.nan)
-
-
-@feature("opportunity", "text", is_category=True)
-def product(deals: Facts) -> Array:
-    """Code of the product of the line with the largest value."""
-    lines = deals.events["deal_lines"]
-    return deals.known("deal_lines").of_largest(_worth(lines), lines["product"])
-
-
-@feature("opportunity", "text", is_category=True)
-def product_family(deals: Facts) -> Array:
-    """Family of the product of the line with the largest value."""
-    lines = deals.events["deal_lines"]
-    return deals.known("deal_lines").of_largest(_worth(lines), lines["family"])
 
 
 FEATURES = features_in(globals())

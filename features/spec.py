@@ -46,6 +46,11 @@ class Source:
         """The statement for PostgreSQL, read once."""
         return self.text()
 
+    @cached_property
+    def meaning(self) -> str:
+        """Columns and statement without words and layout."""
+        return f"{self.name} {sorted(self.columns.items())} {_bare(self.text())}"
+
 
 @dataclass(frozen=True)
 class Entity:
@@ -62,9 +67,7 @@ class Entity:
     @cached_property
     def fingerprint(self) -> str:
         """Names the meaning of the entity's stored facts; stored facts of another fingerprint are not read."""
-        return _hash(
-            [self.name, *(f"{s.name} {sorted(s.columns.items())} {_bare(s.text())}" for s in self.sources)]
-        )
+        return _hash([self.name, *(source.meaning for source in self.sources)])
 
     @cached_property
     def row_columns(self) -> dict[str, str]:
@@ -74,6 +77,19 @@ class Entity:
     @property
     def lists(self) -> tuple[Source, ...]:
         return tuple(source for source in self.sources if source.is_list)
+
+    def read_by(self, one: "Feature") -> tuple[Source, ...]:
+        """The sources whose columns a feature reads; a list is read where it is named. The first says who is known."""
+        return tuple(
+            source
+            for source in self.sources
+            if source is self.sources[0]
+            or (
+                source.name in one.columns or f"'{source.name}'" in one.code
+                if source.is_list
+                else one.columns & set(source.columns)
+            )
+        )
 
 
 @dataclass(frozen=True)
@@ -91,13 +107,13 @@ class Feature:
     high: float | None = None
     """The range within which a value makes sense, both ends included; None: open, and always so for a category."""
 
-    @property
+    @cached_property
     def code(self) -> str:
         """The definition without words and layout, with all that it calls: what the fingerprint is made of."""
         kind = "category" if self.is_category else "number"
         return f"{self.name} {kind} {sorted(_parts(self.compute).items())}"
 
-    @property
+    @cached_property
     def columns(self) -> frozenset[str]:
         """The columns of facts that the definition reads, those of lists included."""
         return frozenset(re.findall(r"\\?\[\\?['\"](\w+)\\?['\"]\\?\]", self.code))
@@ -132,7 +148,7 @@ class FeatureSet:
 
     @cached_property
     def definitions(self) -> Mapping[str, str]:
-        """Feature → what names its meaning: the shared arithmetic, its entity's SQL and its own code."""
+        """Feature → what names its meaning (`definition`)."""
         return {f.name: definition(f, self.entities) for f in self.features}
 
     def __getitem__(self, name: str) -> Feature:
@@ -208,8 +224,21 @@ def coded(
 
 
 def definition(one: Feature, entities: Mapping[str, Entity]) -> str:
-    """Names the meaning of one feature, as a set's fingerprint names that of all."""
-    return _hash([_arithmetic(), entities[one.entity].fingerprint, one.code])[:16]
+    """Names the meaning of one feature: the shared arithmetic, the SQL that it reads and its own code. What else its
+    entity learns to tell leaves it as it is."""
+    read = [source.meaning for source in entities[one.entity].read_by(one)]
+    if any(name in one.columns for name in PRIORS):
+        read += [source.meaning for source in entities["company"].sources]
+    return _hash([_arithmetic(), one.entity, *read, one.code])[:16]
+
+
+PRIORS = ("company_prior", "company_conversion_prior")
+"""Columns that come from the company's facts."""
+
+
+def formerly(one: Feature, entity: str) -> str:
+    """The name of the same meaning as models until October 2026 wrote it down: by all that its entity then told."""
+    return _hash([_arithmetic(), entity, one.code])[:16]
 
 
 @cache

@@ -130,7 +130,7 @@ plt.show()
 
 # %%
 training = run.Training(connection, as_of, settings.home / "models", most=MOST, workers=1)
-present = await run.labels.evidence(connection.fetch, as_of)
+present = await run.states.evidence(connection.fetch, as_of)
 candidates = win.learn(
     deals, feature_set, as_of, evidence=run.Evidence(run.REQUIRED_DEALS, present), refusals=tuple(refused),
     tiers=("logistic",) if run.Evidence(run.REQUIRED_DEALS, present).is_met else ("baseline",), workers=1,

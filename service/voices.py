@@ -16,7 +16,7 @@ import asyncpg
 import numpy as np
 import structlog
 
-from features.catalogue import SETS, Gone, learned_on
+from features.catalogue import SETS, Gone, is_meant, learned_on
 from features.facts import DAY, Array, Facts
 from features.spec import FeatureSet
 from ml.frame import Frame
@@ -316,7 +316,9 @@ def reads(bundle: Bundle, wanted: FeatureSet) -> bool:
     manifest = bundle.manifest
     if not manifest.definitions:
         return manifest.fingerprint == wanted.fingerprint
-    return all(wanted.definitions.get(name) == meant for name, meant in manifest.definitions.items())
+    return all(
+        name in wanted.names and is_meant(wanted[name], meant) for name, meant in manifest.definitions.items()
+    )
 
 
 def _why(gate: Mapping[str, Any]) -> str:

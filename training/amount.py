@@ -38,7 +38,7 @@ def learn(
 ) -> list[Trained]:
     """Both tiers where the data allow them; empty where hardly anything was won."""
     usable = (
-        found.fates.won[found.panel.deal] & (found.amount > 0) & (found.fates.amount[found.panel.deal] > 0)
+        found.fates.is_won[found.panel.deal] & (found.amount > 0) & (found.fates.amount[found.panel.deal] > 0)
     )
     rows = np.flatnonzero(usable)
     if len(np.unique(found.panel.deal[rows])) < FEWEST_WON:

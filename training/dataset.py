@@ -18,6 +18,7 @@ import polars as pl
 
 from features.facts import Array, moment
 from features.facts import instant as at_instant
+from features.labels import WON_AT_LAST, Fates, Label, converted_within, won_within
 from features.offline import digest, training_set
 from features.quality import described
 from features.spec import FeatureSet, coded
@@ -25,18 +26,7 @@ from ml.frame import Frame
 from ml.lead import LeadPanel
 from ml.panel import LOST, WON, Panel
 from training import judge
-from training.labels import (
-    DAY,
-    WEEK,
-    Fates,
-    States,
-    fates,
-    filled_at,
-    first_close,
-    lead_fates,
-    open_stages,
-    states,
-)
+from training.states import DAY, WEEK, States, fates, filled_at, first_close, leads_of, open_stages, states
 
 MONDAY = 4 * DAY
 """1970-01-05, a Monday: landmarks lie on Mondays."""
@@ -83,15 +73,22 @@ class DealSet:
         closed = self.fates.closed_at[self.panel.deal] / DAY
         return np.where(np.isnan(closed), np.inf, closed)
 
+    def label(self, label: Label) -> tuple[Array, Array]:
+        """The label of each row (0 where it is not known), and whether it is known by now."""
+        return _labeled(label, self.fates.take(self.panel.deal), self.panel.at, self.panel.end)
+
     def won_within(self, days: float) -> tuple[Array, Array]:
         """Whether each row's deal was won within `days` of the landmark (1 or 0), and whether that is known by now."""
-        in_time = self.row_closed_at <= self.panel.at + days
-        won = (self.fates.won[self.panel.deal] & in_time).astype(np.float64)
-        return won, in_time | (self.panel.at + days <= self.panel.end)
+        return self.label(won_within(days))
 
     def at_last(self) -> tuple[Array, Array]:
         """Whether each row's deal was won at last, and whether that is known."""
-        return self.fates.won[self.panel.deal].astype(np.float64), np.isfinite(self.row_closed_at)
+        return self.label(WON_AT_LAST)
+
+
+def _labeled(label: Label, fates: Fates, at: Array, end: float) -> tuple[Array, Array]:
+    found = label.of(fates, at * DAY, end * DAY)
+    return np.nan_to_num(found, nan=0.0), np.isfinite(found)
 
 
 @dataclass(frozen=True)
@@ -102,6 +99,13 @@ class LeadSet:
     frame: pl.DataFrame
     sha256: str
     available: int
+    fates: Fates
+    """By number of the lead."""
+
+    def converted_within(self, days: float) -> tuple[Array, Array]:
+        """Whether each row's lead converted within `days` of the look (1 or 0), and whether that is known by now."""
+        label = converted_within(days)
+        return _labeled(label, self.fates.take(self.panel.lead), self.panel.at, self.panel.known_to)
 
     def without(self, names: Sequence[str]) -> "LeadSet":
         """The same rows without some features: those that the guard refused."""
@@ -280,19 +284,16 @@ async def lead_set(
 ) -> LeadSet:
     """Leads some weeks after their creation while they were alive, as known then, with what came of them."""
     until = at_instant(as_of)
-    fates_ = await lead_fates(fetch, as_of)
-    created, ended, converted = (
-        fates_[name].to_numpy() for name in ("created_at", "ended_at", "converted_at")
-    )
-    row = np.repeat(np.arange(len(fates_)), len(weeks))
-    instant = np.repeat(created, len(weeks)) + np.tile(np.array(weeks) * WEEK, len(fates_))
-    alive = (instant < np.where(np.isnan(ended), np.inf, ended)[row]) & (instant < until)
+    leads = await leads_of(fetch, as_of)
+    row = np.repeat(np.arange(len(leads.names)), len(weeks))
+    instant = np.repeat(leads.created_at, len(weeks)) + np.tile(np.array(weeks) * WEEK, len(leads.names))
+    alive = (instant < np.where(np.isnan(leads.ended_at), np.inf, leads.ended_at)[row]) & (instant < until)
     row, instant = row[alive], instant[alive]
     available = len(row)
     if most is not None and available > most:
-        kept = sampled(fates_["id"].to_list(), row, most)
+        kept = sampled(leads.names, row, most)
         row, instant = row[kept], instant[kept]
-    spine = _spine([fates_["id"][int(i)] for i in row], instant)
+    spine = _spine([leads.names[i] for i in row], instant)
     total = len(spine)
     frame = await training_set(
         fetch,
@@ -300,9 +301,9 @@ async def lead_set(
         spine,
         progress=(lambda done: tell("features of leads", done, total)) if tell else None,
     )
-    converted_at = np.where(np.isnan(converted), np.inf, converted / DAY)[row]
+    converted_at = np.where(leads.fates.status == "converted", leads.fates.since / DAY, np.inf)[row]
     panel = LeadPanel(row, instant / DAY, as_features(frame, feature_set, without), converted_at, until / DAY)
-    return LeadSet(panel, frame, digest(frame, converted_at), available)
+    return LeadSet(panel, frame, digest(frame, converted_at), available, leads.fates)
 
 
 def _spine(names: list[str], instant: Array) -> pl.DataFrame:

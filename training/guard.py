@@ -14,7 +14,7 @@ from ml import leak
 from ml.frame import Frame
 from ml.leak import Refusal
 from training.dataset import DealSet
-from training.labels import DAY
+from training.states import DAY
 
 PARENTS = {"account_id": "account"}
 """Column of a deal → the entity whose features come with it."""
@@ -31,7 +31,7 @@ def refused(found: DealSet, feature_set: FeatureSet) -> list[Refusal]:
         for name in behind(one.column, feature_set)
     ]
     rows = middle_look(found)
-    outcome = found.fates.won[found.panel.deal[rows]].astype(np.float64)
+    outcome = found.fates.is_won[found.panel.deal[rows]].astype(np.float64)
     looks, stage = found.panel.frame.take(rows), found.panel.stage[rows].astype(np.float64)
     alone = leak.single_features(looks, outcome, stage)
     first = [*by_column, *alone, *_amounts(found, feature_set, rows, outcome)]

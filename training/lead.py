@@ -66,7 +66,7 @@ def fitted(
 
 def refused(found: LeadSet) -> list[Refusal]:
     """Features that tell alone, by value or by being missing, whether a lead converts within 90 days."""
-    converted, known = found.panel.converted_within(90.0)
+    converted, known = found.converted_within(90.0)
     return leak.single_features(found.panel.frame.take(known), converted[known])
 
 
@@ -82,7 +82,7 @@ def judged_of(found: LeadSet, rows: Array) -> Judged:
     stretch = judge.stretch_of(float(found.panel.at.min()), found.panel.known_to)
     outcome, known = {}, {}
     for days in judge.HORIZONS:
-        converted, is_known = found.panel.converted_within(float(days))
+        converted, is_known = found.converted_within(float(days))
         outcome[f"converted_{days}d"] = converted[rows]
         known[f"converted_{days}d"] = is_known[rows] & (days <= stretch + 1)
     segments = {
@@ -180,7 +180,7 @@ def _naive(
 ) -> dict[str, Any]:
     days = float(main.removeprefix("converted_").removesuffix("d"))
     said: dict[str, list[Floats]] = {}
-    converted, _ = found.panel.converted_within(days)
+    converted, _ = found.converted_within(days)
     for cut, rows in zip(cuts, asked, strict=True):
         then = found.panel.at + days <= cut
         frame = found.panel.frame

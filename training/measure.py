@@ -26,8 +26,8 @@ from service.settings import read
 from training import backtest, guard, judge, win
 from training.__main__ import connected
 from training.dataset import DealSet, as_features, deal_panel
-from training.labels import DAY, States, states
 from training.past import days
+from training.states import DAY, States, states
 
 MONTH, SEASON = 28.0, 84.0
 MOST = 12_000

@@ -19,7 +19,7 @@ from ml.leak import Refusal
 from registry import bundle, champion
 from registry.bundle import Bundle, Manifest, Refused
 from registry.verdict import REQUIRED_AMOUNTS, REQUIRED_DEALS, REQUIRED_LEADS
-from training import amount, arrivals, cards, guard, labels, lead, win
+from training import amount, arrivals, cards, guard, lead, states, win
 from training.dataset import DealSet, deal_panel, lead_set
 from training.judge import Tell
 from training.trained import Evidence, Trained, best
@@ -62,7 +62,7 @@ class Training:
 
     async def win(self) -> list[Trained]:
         found = await self.deals()
-        present = await labels.evidence(self.connection.fetch, self.as_of)
+        present = await states.evidence(self.connection.fetch, self.as_of)
         return win.learn(
             found, SETS["deal_win"], self.as_of, evidence=Evidence(REQUIRED_DEALS, present), refusals=self._refusals,
             champion=await self.champion("win"), fiscal_start=(await read_calendar(self.connection.fetch)).first_month,
@@ -71,7 +71,7 @@ class Training:
 
     async def amount(self) -> list[Trained]:
         found = await self.deals()
-        present = await labels.evidence(self.connection.fetch, self.as_of)
+        present = await states.evidence(self.connection.fetch, self.as_of)
         return amount.learn(
             found, SETS["deal_win"], self.as_of, evidence=Evidence(REQUIRED_AMOUNTS, present), refusals=self._refusals,
             workers=self.workers, tell=self.tell,
@@ -81,7 +81,7 @@ class Training:
         feature_set = SETS["lead_convert"]
         found = await lead_set(self.connection.fetch, feature_set, self.as_of, most=self.most, tell=self.tell)
         refusals = tuple(lead.refused(found)) if len(found.panel) else ()
-        present = await labels.evidence(self.connection.fetch, self.as_of, of_leads=True)
+        present = await states.evidence(self.connection.fetch, self.as_of, of_leads=True)
         return lead.learn(
             found.without([one.column for one in refusals]), feature_set, self.as_of,
             evidence=Evidence(REQUIRED_LEADS, present), refusals=refusals, workers=self.workers, tell=self.tell,
@@ -89,7 +89,7 @@ class Training:
 
     async def arrivals(self) -> list[Trained]:
         found = await self.deals()
-        present = await labels.evidence(self.connection.fetch, self.as_of)
+        present = await states.evidence(self.connection.fetch, self.as_of)
         if not present["closed_won"]:
             return []
         return await arrivals.learn(

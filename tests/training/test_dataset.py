@@ -11,7 +11,7 @@ from service.access import SYSTEM
 from service.domains.opportunities import resource as opportunities
 from service.writes import update
 from training.dataset import Shares, deal_panel, lead_set, sampled
-from training.labels import DAY, States, fates, filled_at, first_close
+from training.states import DAY, States, fates, filled_at, first_close
 
 pytestmark = pytest.mark.anyio
 THEN = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=60)
@@ -41,7 +41,10 @@ async def test_no_week_is_used_that_had_not_ended(database, company):
     assert ((found.panel.at + 30 <= found.panel.end) <= known).all()
     closed = found.panel.outcome < 0
     assert set(found.panel.outcome[closed]) == {WON, LOST}
-    assert (won[found.panel.outcome == WON] == 1).all()
+    assert (won[(found.panel.outcome == WON) & known] == 1).all()
+    assert not known[found.panel.at + 30 > found.panel.end].any(), (
+        "an early win is not known before an early silence"
+    )
 
 
 async def test_a_bounded_set_keeps_deals_whole(database, company):
@@ -56,7 +59,7 @@ async def test_a_bounded_set_keeps_deals_whole(database, company):
 async def test_leads_are_followed_from_their_creation(database, company):
     found = await lead_set(database.fetch, SETS["lead_convert"], THEN)
     assert len(found.panel) > 300
-    converted, known = found.panel.converted_within(90.0)
+    converted, known = found.converted_within(90.0)
     assert 0 < converted[known].mean() < 0.6
     assert (found.panel.converted_at > found.panel.at).all()
 
@@ -88,7 +91,7 @@ def test_a_reopened_deal_counts_by_its_newest_state():
     closed = fates(found)
     assert np.isnan(closed.closed_at[0])
     assert closed.closed_at[1] == 9 * DAY
-    assert list(closed.won) == [False, False]
+    assert list(closed.is_won) == [False, False]
     assert list(filled_at(found)["account_id"] / DAY) == [8.0, 2.0]
 
 

@@ -39,7 +39,7 @@ async def test_a_column_that_is_filled_at_the_close_is_refused(deals):
 
 
 async def test_a_value_that_knows_the_outcome_is_refused(deals):
-    won = deals.fates.won[deals.panel.deal].astype(float)
+    won = deals.fates.is_won[deals.panel.deal].astype(float)
     noise = np.random.default_rng(0).random(len(won)) * 0.1
     planted = replace(
         deals, panel=replace(deals.panel, frame=deals.panel.frame.replaced({"discount": won + noise}))
@@ -48,7 +48,7 @@ async def test_a_value_that_knows_the_outcome_is_refused(deals):
 
 
 async def test_a_column_that_is_missing_only_where_deals_are_lost_is_refused(deals):
-    won = deals.fates.won[deals.panel.deal]
+    won = deals.fates.is_won[deals.panel.deal]
     planted = replace(
         deals,
         panel=replace(
@@ -94,7 +94,7 @@ def planted(deals, seed):
     """The company's looks, all columns renamed at random, with eight leaks among them; (looks, kind → name)."""
     random = np.random.default_rng(seed)
     panel = deals.panel
-    closed, won = deals.row_closed_at, deals.fates.won[panel.deal].astype(float)
+    closed, won = deals.row_closed_at, deals.fates.is_won[panel.deal].astype(float)
     ended = np.where(np.isfinite(closed), closed, np.nan)
     order = np.lexsort((panel.at, panel.deal))
     first = np.zeros(len(panel), bool)

@@ -1,4 +1,4 @@
-"""What became of whom, and from when on one could know it: states of deals and leads by instant, read from history.
+"""States of deals and leads by instant, read from history. What counts as an outcome says `features.labels`.
 
 Instants are float microseconds since 1970 (`features.facts`) while they are joined, days where models read them.
 """
@@ -9,9 +9,10 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-import polars as pl
 
 from features.facts import Array, instant
+from features.labels import Fates, fates_of
+from features.reading import Spine
 
 DAY = 86_400e6
 WEEK = 7 * DAY
@@ -32,13 +33,15 @@ WHERE s.status = 'open' AND s.to_at = '9999-12-31' AND NOT s.is_deleted
 GROUP BY s.key ORDER BY min(s.position), s.key"""
 
 _LEADS = """
-SELECT l.id::text AS id, l.created_at, l.status,
-       min(h.from_at) FILTER (WHERE h.status IN ('converted', 'unqualified')) AS ended_at,
-       min(h.from_at) FILTER (WHERE h.status = 'converted') AS converted_at
+SELECT l.id::text AS id, l.created_at,
+       min(h.from_at) FILTER (WHERE h.status IN ('converted', 'unqualified')) AS ended_at
 FROM known.leads l JOIN known.leads h ON h.id = l.id AND h.from_at <= $1
 WHERE l.from_at <= $1 AND $1 < l.to_at AND NOT l.is_deleted
-GROUP BY l.id, l.created_at, l.status
+GROUP BY l.id, l.created_at
 ORDER BY l.created_at, l.id"""
+
+CHUNK = 20_000
+"""Leads whose fates are asked for at a time."""
 
 
 @dataclass(frozen=True)
@@ -97,26 +100,14 @@ async def states(fetch: Any, as_of: Any) -> States:
     )
 
 
-@dataclass(frozen=True)
-class Fates:
-    """How deals stand by the end of what is known, by number of the deal. Instants in microseconds; NaN while open."""
-
-    closed_at: Array
-    won: Array
-    amount: Array
-    """The newest amount: for a won deal the final one."""
-
-
 def fates(history: States) -> Fates:
-    """The newest state of each deal. A close counts from when it was known, not from the day that it states."""
+    """The newest state of each deal, by number of the deal."""
     last = (
         np.flatnonzero(np.append(history.deal[1:] != history.deal[:-1], True))
         if len(history.deal)
         else np.zeros(0, np.int64)
     )
-    closed = history.status[last] != "open"
-    since = _since(history, last)
-    return Fates(np.where(closed, since, np.nan), history.status[last] == "won", history.amount[last])
+    return Fates(history.status[last], _since(history, last), history.amount[last])
 
 
 def _since(history: States, last: Array) -> Array:
@@ -155,22 +146,30 @@ async def open_stages(fetch: Any) -> tuple[str, ...]:
     return tuple(row["key"] for row in await fetch(_STAGES))
 
 
-async def lead_fates(fetch: Any, as_of: Any) -> pl.DataFrame:
-    """Leads with the instants (microseconds, NaN where not) at which they ended and converted."""
+@dataclass(frozen=True)
+class Leads:
+    """Leads in the order of their creation: when they came in and first ended (NaN where not), and how they stand."""
+
+    names: tuple[str, ...]
+    created_at: Array
+    ended_at: Array
+    fates: Fates
+
+
+async def leads_of(fetch: Any, as_of: Any) -> Leads:
+    """All leads, as known at `as_of`."""
     rows = await fetch(_LEADS, as_of)
-    return pl.DataFrame(
-        {
-            "id": [row["id"] for row in rows],
-            "created_at": micros([row["created_at"] for row in rows]),
-            "ended_at": micros([row["ended_at"] for row in rows]),
-            "converted_at": micros([row["converted_at"] for row in rows]),
-        },
-        schema={
-            "id": pl.String,
-            "created_at": pl.Float64,
-            "ended_at": pl.Float64,
-            "converted_at": pl.Float64,
-        },
+    names, until = [row["id"] for row in rows], instant(as_of)
+    parts = []
+    for start in range(0, max(len(names), 1), CHUNK):
+        part = names[start : start + CHUNK]
+        at = np.full(len(part), until)
+        parts.append(await fates_of(fetch, "lead", Spine(part, at, at), until))
+    return Leads(
+        tuple(names),
+        micros([row["created_at"] for row in rows]),
+        micros([row["ended_at"] for row in rows]),
+        Fates(*(np.concatenate([getattr(p, name) for p in parts]) for name in ("status", "since", "amount"))),
     )
 
 
