@@ -19,13 +19,14 @@ from redis.asyncio import Redis
 
 from service import observe, relay, wire
 from service.access import Actor
-from service.auth import Authentication, Gate, signing_key
+from service.auth import Authentication, Gate
 from service.db import Database, Tx
 from service.errors import Problem
 from service.limits import Limiter, RateLimit
 from service.refusals import REFUSALS, on_refusal
 from service.routes import PAGES, ROUTES
 from service.settings import Settings
+from service.tokens import signing_key
 from service.web import guest_page, pages
 
 log = structlog.get_logger()

@@ -19,10 +19,10 @@ import sqlalchemy as sa
 
 from service import ledger
 from service.access import SYSTEM, Actor, visible
-from service.auth import derived, digest
 from service.db import INSTANT, Database, Params, Tx, metadata
 from service.errors import NotFound
 from service.ids import new_id
+from service.tokens import derived, digest
 
 PURPOSE = "guest links"
 NONCE, SIGNATURE = 24, 24

@@ -24,12 +24,13 @@ from standardwebhooks import Webhook as Signer
 
 from service import criteria, jobs, ledger, outbound, sight
 from service.access import SYSTEM
-from service.auth import actor_of_user, derived, signing_key
+from service.auth import actor_of_user
 from service.db import Database, Tx, table_named, to_json
 from service.errors import Unauthorized
 from service.ids import new_id
 from service.jobs import Job
 from service.settings import Settings
+from service.tokens import derived, signing_key
 
 log = structlog.get_logger()
 

@@ -7,7 +7,7 @@ from uuid import UUID
 import click
 
 from service.access import PERMISSIONS, SYSTEM, Actor
-from service.auth import Gate, signing_key
+from service.auth import Gate
 from service.commands.common import json_option, show, with_database
 from service.db import Database, Tx
 from service.domains.api_keys import make_key
@@ -15,6 +15,7 @@ from service.domains.sessions import make_link, open_session, set_password
 from service.ids import new_id
 from service.ledger import record
 from service.settings import Refused, Settings
+from service.tokens import signing_key
 
 ROLES = click.Choice(sorted(PERMISSIONS))
 OPERATOR_HOURS = 12

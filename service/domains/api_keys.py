@@ -13,11 +13,11 @@ from sqlalchemy.dialects.postgresql import JSONB
 
 from service import idempotency
 from service.access import PERMISSIONS, Actor, require
-from service.auth import digest
 from service.crud import crud
 from service.db import INSTANT, Database, Tx, business_table, metadata, to_json
 from service.errors import Invalid
 from service.resource import Resource, Row, plain
+from service.tokens import digest
 from service.wire import Web, answer, body, etag
 from service.writes import document, insert
 

@@ -1,40 +1,36 @@
 """Documents: files of a deal or an account, with every version that was uploaded."""
 
-import asyncio
-import hashlib
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import IO, Any, Literal
+from typing import Any, Literal
 from urllib.parse import quote
 from uuid import UUID
 
 import msgspec
 import sqlalchemy as sa
 from litestar import Request, Response, get, post, put
-from litestar.datastructures import UploadFile
 from litestar.di import NamedDependency
 from litestar.params import FromPath
 from litestar.response import Stream
 from msgspec import UNSET
 
 from service import columns as c
-from service import content_types, idempotency, objects, wire
+from service import idempotency, objects, wire
 from service.access import Actor, require, visible
 from service.crud import crud
 from service.db import Database, Params, Tx, business_table, to_json
-from service.errors import BadRequest, Invalid, NotFound, Pointer, TooLarge
+from service.errors import BadRequest, Invalid, NotFound, Pointer
 from service.guests import log_view
 from service.levels import require_write
 from service.resource import Resource, Row, plain
 from service.rules import fault, refuse
 from service.settings import Settings
 from service.shapes import Draft, Given, Maybe, Name, item_of, patch_of
+from service.uploads import MOST_BODY, Upload, form_of, is_form, key_of
 from service.wire import answer, check_version, etag, expected_version
 from service.writes import document, insert, locked, update
 
 Type = Literal["proposal", "contract", "quote", "presentation", "other"]
-MOST_BYTES = 50 * 1024 * 1024
-MOST_BODY = MOST_BYTES + 64 * 1024
 MOST_VERSIONS = 200
 
 # Tables --------------------------------------------------------------------------------------------
@@ -75,25 +71,6 @@ DocumentPatch = patch_of(DocumentDraft)
 Document = item_of(documents, DocumentDraft, url=str | None, view_count=int, guest_view_count=int)
 
 
-class Upload(msgspec.Struct):
-    """A file that has arrived, judged."""
-
-    file: IO[bytes]
-    name: str
-    content_type: str
-    size: int
-    sha256: str
-
-    @property
-    def columns(self) -> Row:
-        return {
-            "file_name": self.name,
-            "content_type": self.content_type,
-            "size_bytes": self.size,
-            "sha256": self.sha256,
-        }
-
-
 class ContentVersion(msgspec.Struct, kw_only=True):
     content_version: int
     file_name: str
@@ -123,62 +100,9 @@ def check(new: Row, old: Row | None) -> None:
     refuse(_about_one(new))
 
 
-def key_of(document_id: UUID, sha256: str) -> str:
-    """Where the content lies: no name that people give is part of it."""
-    return f"documents/{document_id}/{sha256}"
-
-
-def judge(file: IO[bytes], name: str) -> Upload:
-    """Size, digest and kind of an arrived file; 413 or 422 when it is not taken."""
-    digest, size = hashlib.sha256(), 0
-    file.seek(0)
-    while chunk := file.read(1 << 20):
-        size += len(chunk)
-        digest.update(chunk)
-    if size > MOST_BYTES:
-        raise TooLarge(f"A document may have {MOST_BYTES} bytes.")
-    if size == 0:
-        raise Invalid.at("/file", "is empty")
-    cleaned = content_types.clean_name(name)
-    kind = content_types.sniff(file, cleaned)
-    if kind is None:
-        raise Invalid.at("/file", f"is of a kind that is not taken; taken are {content_types.KINDS}")
-    return Upload(file, cleaned, kind, size, digest.hexdigest())
-
-
-async def form_of(request: Request[Any, Any, Any]) -> tuple[dict[str, Any], Upload | None]:
-    """The members and the file of a multipart body. Raises 400, 413 or 422."""
-    length = wire.header(request, b"content-length") or "0"
-    if length.isdigit() and int(length) > MOST_BODY:
-        raise TooLarge(f"A document may have {MOST_BYTES} bytes.")
-    try:
-        sent = await request.form()
-    except UnicodeDecodeError:
-        raise BadRequest("A member of the form is not UTF-8.") from None
-    members: dict[str, Any] = {}
-    for name, value in sent.multi_items():
-        if name in members:
-            raise Invalid.at(f"/{name[:64]}", "is sent twice")
-        members[name] = value
-    members.pop("csrf_token", None)
-    file = members.pop("file", None)
-    if file is not None and not isinstance(file, UploadFile):
-        raise Invalid.at("/file", "must be a file with a name")
-    for name, value in members.items():
-        if isinstance(value, UploadFile):
-            raise Invalid.at(f"/{name[:64]}", "must not be a file")
-        if "\0" in value:
-            raise Invalid.at(f"/{name[:64]}", "must not hold the character NUL")
-    return members, await asyncio.to_thread(judge, file.file, file.filename) if file else None
-
-
-def _is_form(request: Request[Any, Any, Any]) -> bool:
-    return (wire.header(request, b"content-type") or "").lower().startswith("multipart/form-data")
-
-
 async def _sent(request: Request[Any, Any, Any]) -> tuple[Row, Upload | None]:
     """What a new document is: JSON without content, or a form with its file; the name may be the file's."""
-    if not _is_form(request):
+    if not is_form(request):
         return plain(await wire.body(request, DocumentDraft)), None
     members, upload = await form_of(request)
     if upload is None:
@@ -287,7 +211,7 @@ async def upload_content(
     """Uploads the next version of the content, as a form with its `file`; the earlier ones stay."""
     require(actor, "documents", "update")
     expected = expected_version(request, required=True)
-    if not _is_form(request):
+    if not is_form(request):
         raise Invalid.at("/file", "send the file as multipart/form-data")
     members, upload = await form_of(request)
     for name in members:

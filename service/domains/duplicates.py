@@ -13,15 +13,13 @@ from litestar.params import FromQuery
 from msgspec import UNSET, Meta
 from sqlalchemy.dialects.postgresql import JSONB
 
-from service import alike, jobs
+from service import alike, jobs, pairing
 from service import columns as c
-from service.access import SYSTEM, Actor, guard, hidden, require
+from service.access import Actor, guard, hidden, require
 from service.alike import KINDS, Candidate
-from service.db import INSTANT, Database, Params, Tx, metadata, table_named
+from service.db import INSTANT, Database, Params, Tx, metadata
 from service.domains import accounts, contacts, leads
 from service.errors import BadRequest, Invalid, NotFound
-from service.ids import new_id
-from service.jobs import Job
 from service.query import decode_cursor, encode_cursor
 from service.shapes import Given, Line
 from service.wire import answer, body
@@ -125,46 +123,11 @@ class Queued(msgspec.Struct, kw_only=True):
 
 # Rules ---------------------------------------------------------------------------------------------
 
-MOST_IN_BLOCK = 50
-"""A key that more records share says nothing: it is the company's switchboard, or a very common name."""
-MOST_PAIRS = 100_000
-PAGE = 2_000
 DRAFTS: dict[str, Any] = {
     "accounts": accounts.AccountDraft,
     "contacts": contacts.ContactDraft,
     "leads": leads.LeadDraft,
 }
-
-_KEEP = """
-INSERT INTO duplicate_pairs (id, entity, first_id, second_id, score, reasons)
-SELECT i, $1, f, s, x, r::jsonb FROM unnest($2::uuid[], $3::uuid[], $4::uuid[], $5::float8[], $6::text[]) AS v(i, f, s, x, r)
-ON CONFLICT (entity, first_id, second_id)
-DO UPDATE SET score = excluded.score, reasons = excluded.reasons, found_at = now()"""
-
-
-async def keep(run: Database | Tx, entity: str, found: Sequence[tuple[UUID, UUID, float, list[Row]]]) -> None:
-    """Stores pairs, or what is known of them now; a decision stays."""
-    unique = {(min(a, b), max(a, b)): (points, reasons) for a, b, points, reasons in found}
-    if unique:
-        await run.execute(
-            _KEEP,
-            entity,
-            [new_id() for _ in unique],
-            [first for first, _ in unique],
-            [second for _, second in unique],
-            [points for points, _ in unique.values()],
-            [msgspec.json.encode(reasons).decode() for _, reasons in unique.values()],
-        )
-
-
-async def rows_of(run: Database | Tx, entity: str, ids: Sequence[UUID]) -> dict[UUID, Row]:
-    """What is compared of these records."""
-    rows = await run.fetch(
-        f"SELECT {KINDS[entity].shown('t')} FROM {entity} t WHERE t.id = ANY($1::uuid[]) AND t.deleted_at IS NULL"
-        f" /* access:{entity} */",  # pairs are shown to who sees both records
-        list(ids),
-    )
-    return {row["id"]: dict(row) for row in rows}
 
 
 def _condition(actor: Actor, entity: str, params: Params) -> str:
@@ -189,94 +152,13 @@ async def _known(run: Database | Tx, actor: Actor, entity: str, ids: Sequence[UU
         raise NotFound("There is no such record.")
 
 
-async def dismissed(run: Database | Tx, entity: str, record_id: UUID) -> set[UUID]:
-    """Records that somebody said are not this one."""
-    rows = await run.fetch(
-        "SELECT CASE WHEN first_id = $2 THEN second_id ELSE first_id END AS other FROM duplicate_pairs"
-        " WHERE entity = $1 AND status = 'dismissed' AND (first_id = $2 OR second_id = $2)",
-        entity,
-        record_id,
-    )
-    return {row["other"] for row in rows}
-
-
-async def look(claimed: list[Job]) -> None:
-    """Reaction to written records: the pairs that they are in now, as of their newest values."""
-    database = claimed[0].database
-    by_entity: dict[str, set[UUID]] = {}
-    for job in claimed:
-        entity = table_named(job.payload["entity_type"])
-        if entity in KINDS and job.payload.get("entity_id"):
-            by_entity.setdefault(entity, set()).add(UUID(job.payload["entity_id"]))
-    for entity, ids in by_entity.items():
-        rows = await rows_of(database, entity, sorted(ids))
-        for record_id in sorted(ids):
-            await _renew(database, entity, record_id, rows.get(record_id))
-
-
-async def _renew(database: Database, entity: str, record_id: UUID, row: Row | None) -> None:
-    found = await alike.candidates(database, SYSTEM, entity, row) if row else []
-    kept = [candidate.id for candidate in found]
-    await database.execute(
-        "DELETE FROM duplicate_pairs WHERE entity = $1 AND status = 'open'"
-        " AND (first_id = $2 AND second_id <> ALL($3::uuid[]) OR second_id = $2 AND first_id <> ALL($3::uuid[]))",
-        entity,
-        record_id,
-        kept,
-    )
-    await keep(database, entity, [(record_id, one.id, one.score, one.reasons) for one in found])
-
-
-_BLOCKS = """
-DECLARE blocks NO SCROLL CURSOR FOR
-WITH keyed AS (
-    SELECT t.id, unnest({keys}) AS key FROM {table} t WHERE t.deleted_at IS NULL /* access:{table} */
-),
-blocks AS (
-    SELECT array_agg(DISTINCT id ORDER BY id) AS ids FROM keyed GROUP BY key HAVING count(*) BETWEEN 2 AND {most}
-)
-SELECT DISTINCT a.id AS first, b.id AS second FROM blocks, unnest(ids) a(id), unnest(ids) b(id) WHERE a.id < b.id"""
-
-
-async def scan(job: Job) -> Row:
-    """All pairs of one entity anew: blocks by key, then each pair judged; what does not hold any more goes."""
-    database, entity = job.database, job.payload["entity"]
-    began = await database.fetchval("SELECT now()")
-    looked = found = 0
-    async with database.begin() as tx:  # reads only: it holds nobody up
-        await tx.execute(_BLOCKS.format(keys=KINDS[entity].keys("t"), table=entity, most=MOST_IN_BLOCK))
-        while found < MOST_PAIRS and (page := await tx.fetch(f"FETCH {PAGE} FROM blocks")):
-            found += await _judge(database, entity, [(row["first"], row["second"]) for row in page])
-            looked += len(page)
-            await job.progress(looked, counts={"created": found})
-    if found < MOST_PAIRS:
-        await database.execute(
-            "DELETE FROM duplicate_pairs WHERE entity = $1 AND status = 'open' AND found_at < $2",
-            entity,
-            began,
-        )
-    return {"entity": entity, "compared": looked, "found": found, "is_whole": found < MOST_PAIRS}
-
-
-async def _judge(database: Database, entity: str, page: list[tuple[UUID, UUID]]) -> int:
-    rows = await rows_of(database, entity, sorted({one for pair in page for one in pair}))
-    worth = []
-    for first, second in page:
-        if first in rows and second in rows:
-            points, reasons = alike.score(entity, rows[first], rows[second])
-            if points >= alike.WORTH_STORING:
-                worth.append((first, second, points, reasons))
-    await keep(database, entity, worth)
-    return len(worth)
-
-
 async def _shown(run: Database | Tx, actor: Actor, items: list[Row]) -> list[Row]:
     """Pairs with their titles; who does not see all fields gets the judgement of those that they see."""
     shown = []
     for entity in {item["entity"] for item in items}:
         mine = [item for item in items if item["entity"] == entity]
         ids = {item[side] for item in mine for side in ("first_id", "second_id")}
-        rows = await rows_of(run, entity, sorted(ids))
+        rows = await pairing.rows_of(run, entity, sorted(ids))
         seen = {key: alike.told(actor, entity, row) for key, row in rows.items()}
         for item in mine:
             if not {item["first_id"], item["second_id"]} <= set(seen):
@@ -325,9 +207,9 @@ async def decide(
     if first == second:
         raise Invalid.at("/ids/1", "must be another record")
     await _known(tx, actor, entity, [first, second])
-    rows = await rows_of(tx, entity, [first, second])
+    rows = await pairing.rows_of(tx, entity, [first, second])
     points, reasons = alike.score(entity, rows[first], rows[second])
-    await keep(tx, entity, [(first, second, points, reasons)])
+    await pairing.keep(tx, entity, [(first, second, points, reasons)])
     pair = await tx.fetchrow(
         "UPDATE duplicate_pairs SET status = $4, note = $5, decided_by_id = $6, decided_at = now()"
         " WHERE entity = $1 AND first_id = $2 AND second_id = $3 RETURNING *",
@@ -336,7 +218,7 @@ async def decide(
     return (await _shown(tx, actor, [dict(pair)]))[0]
 
 
-handlers: dict[str, Handler] = {"duplicates.look": look, "duplicates.scan": scan}
+handlers: dict[str, Handler] = {"duplicates.look": pairing.look, "duplicates.scan": pairing.scan}
 
 # Routes --------------------------------------------------------------------------------------------
 
@@ -387,8 +269,8 @@ async def check(
         raise Invalid.at("/values", "name either id or values")
     if asked.id is not UNSET:
         await _known(database, actor, asked.entity, [asked.id])
-        row = (await rows_of(database, asked.entity, [asked.id]))[asked.id]
-        without = await dismissed(database, asked.entity, asked.id)
+        row = (await pairing.rows_of(database, asked.entity, [asked.id]))[asked.id]
+        without = await pairing.dismissed(database, asked.entity, asked.id)
     else:
         row, without = _typed(asked.entity, asked.values or {}), set()
     found: list[Candidate] = await alike.candidates(database, actor, asked.entity, row)

@@ -15,7 +15,6 @@ from msgspec import UNSET, Meta
 from service import columns as c
 from service import idempotency
 from service.access import Actor, require
-from service.auth import digest, signing_key
 from service.crud import crud
 from service.db import Database, Tx, business_table, to_json
 from service.errors import Conflict, Pointer
@@ -26,6 +25,7 @@ from service.resource import Resource, Row, plain
 from service.rules import exist, fault, refuse
 from service.settings import Settings
 from service.shapes import Draft, Email, Given, Ids, Instant, Maybe, Name, item_of, patch_of
+from service.tokens import digest, signing_key
 from service.wire import Web, answer, body, check_version, etag, expected_version
 from service.writes import document, insert, locked, update
 

@@ -17,7 +17,7 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath
 from msgspec import UNSET, Meta
 
-from service import calendar, ledger, quoting
+from service import calendar, ledger, quoting, uploads
 from service import columns as c
 from service.access import SYSTEM, Actor, require, visible
 from service.crud import crud
@@ -286,7 +286,7 @@ async def _filed(tx: Tx, settings: Settings, actor: Actor, quote: Row, page: byt
         }
         row = await insert(tx, documents.resource, actor, draft)
     name, digest = f"{quoting.title(quote)}.html", hashlib.sha256(page).hexdigest()
-    upload = documents.Upload(BytesIO(page), name, "text/html; charset=utf-8", len(page), digest)
+    upload = uploads.Upload(BytesIO(page), name, "text/html; charset=utf-8", len(page), digest)
     await documents.store(tx, settings, actor, row, upload)
     return row["id"]  # type: ignore[no-any-return]
 

@@ -15,10 +15,11 @@ from litestar.datastructures import Cookie
 from msgspec import Meta
 
 from service.access import PERMISSIONS, Actor, may
-from service.auth import ACCESS_SECONDS, COOKIE, Gate, cookie_of, digest, refused
+from service.auth import COOKIE, Gate, cookie_of
 from service.db import INSTANT, Database, Tx, metadata
 from service.errors import Forbidden, TooManyRequests
 from service.ids import new_id
+from service.tokens import ACCESS_SECONDS, digest, refused
 from service.wire import answer, body
 
 Web = Request[Any, Any, Any]

@@ -18,13 +18,13 @@ from litestar.response import Redirect
 
 from service import calendar, guests
 from service.access import visible
-from service.auth import signing_key
 from service.db import Database, Params
 from service.domains import comments, documents, plan_items
 from service.domains.sessions import address_of
 from service.errors import Forbidden, Invalid, NotFound, Problem, TooManyRequests
 from service.guests import Guest
 from service.settings import Settings
+from service.tokens import signing_key
 from service.web.render import HEADERS, Frame, page
 from service.web.words import Words
 from service.writes import insert, locked, update

@@ -11,7 +11,7 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath
 from litestar.response import Redirect
 
-from service import wire
+from service import uploads, wire
 from service.access import require
 from service.domains import comments, documents, guest_links, plan_items
 from service.errors import Invalid, NotFound, Problem
@@ -123,7 +123,7 @@ async def comment(
     return await _answered(visit, settings, deal_id, work)
 
 
-@post("/deals/{deal_id:uuid}/documents", request_max_body_size=documents.MOST_BODY, **FORM)
+@post("/deals/{deal_id:uuid}/documents", request_max_body_size=uploads.MOST_BODY, **FORM)
 async def upload(
     request: Web, visit: NamedDependency[Visit], settings: NamedDependency[Settings], deal_id: FromPath[UUID]
 ) -> Response[Any]:
@@ -131,7 +131,7 @@ async def upload(
     require(visit.actor, "documents", "create")
 
     async def work() -> str:
-        told, file = await documents.form_of(request)
+        told, file = await uploads.form_of(request)
         if file is None:
             raise Invalid.at("/file", "choose a file")
         shared = told.pop("shared", None) is not None

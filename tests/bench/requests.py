@@ -14,11 +14,12 @@ from statistics import median
 from typing import NamedTuple
 from urllib.request import urlopen
 
-from service.auth import Gate, signing_key
+from service.auth import Gate
 from service.db import Database, to_json
 from service.domains.sessions import open_session
 from service.settings import ROOT, Settings, read
 from service.system import free_port
+from service.tokens import signing_key
 from tests.bench.company import Company, build, firm
 from tests.bench.load import Call, measure
 from tests.bench.table import Row

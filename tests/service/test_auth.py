@@ -14,11 +14,12 @@ from joserfc import jwt
 from joserfc.jwk import OctKey, RSAKey
 from litestar import Litestar
 
-from service.auth import Gate, derived, signing_key
+from service.auth import Gate
 from service.db import Database
 from service.domains import sessions
 from service.errors import Unauthorized
 from service.settings import Settings
+from service.tokens import derived, signing_key
 from tests.conftest import People
 
 pytestmark = pytest.mark.anyio

@@ -9,10 +9,9 @@ import httpx
 import pytest
 from moto.server import ThreadedMotoServer
 
-from service import objects
+from service import objects, uploads
 from service.app import create_app
 from service.db import Database
-from service.domains import documents
 from service.errors import NotFound, Unavailable
 from service.settings import Settings
 from tests.conftest import People
@@ -207,11 +206,11 @@ async def test_too_large_is_413_told_or_not(
     told = await client.post(
         "/documents",
         headers=people.rep.headers
-        | {"Content-Type": "multipart/form-data; boundary=b", "Content-Length": str(documents.MOST_BODY + 1)},
+        | {"Content-Type": "multipart/form-data; boundary=b", "Content-Length": str(uploads.MOST_BODY + 1)},
         content=b"x",
     )
     assert told.status_code == 413
-    monkeypatch.setattr(documents, "MOST_BYTES", 10)
+    monkeypatch.setattr(uploads, "MOST_BYTES", 10)
     answer = await upload(client, people.rep.headers, opportunity_id=deal)
     assert answer.status_code == 413
 

@@ -14,9 +14,9 @@ import pytest
 from litestar import Litestar
 
 from service import guests
-from service.auth import signing_key
 from service.db import Database
 from service.settings import Settings
+from service.tokens import signing_key
 from service.web import guest_page
 from tests.conftest import People
 from tests.service import files
