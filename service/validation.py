@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from service import criteria
-from service.db import Database, Tx
+from service.db import Database, Tx, table_named
 from service.errors import Invalid, Pointer
 
 Row = Mapping[str, Any]
@@ -33,9 +33,9 @@ async def _read(run: Database | Tx) -> Rules:
     found: Rules = {}
     for row in await run.fetch(_ACTIVE):
         values = dict(row)
-        entity = values.pop("entity")
+        table = table_named(values.pop("entity")) or ""
         values["field"] = values["field"] or values["require"][0]["field"]
-        found.setdefault(entity, []).append(Rule(**values))
+        found.setdefault(table, []).append(Rule(**values))
     return found
 
 

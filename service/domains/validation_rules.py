@@ -10,7 +10,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from service import columns as c
 from service import query
 from service.crud import crud
-from service.db import business_table
+from service.db import business_table, table_named
 from service.errors import Pointer
 from service.resource import Resource, Row
 from service.resources import RESOURCES
@@ -41,7 +41,10 @@ Path = Annotated[str, Meta(max_length=130, pattern=r"^[a-z_]+(\.[A-Za-z0-9_]+)?$
 
 
 class ValidationRuleDraft(Draft, kw_only=True):
-    """Where all of `when` holds (always, if it is empty), all of `require` must; `field` is what an error points at."""
+    """Where all of `when` holds (always, if it is empty), all of `require` must; `field` is what an error points at.
+
+    `entity` is a business noun such as `opportunity`, as in custom fields.
+    """
 
     entity: Entity
     name: Name
@@ -60,11 +63,11 @@ ValidationRule = item_of(validation_rules, ValidationRuleDraft)
 
 def _known(row: Row) -> Iterator[Pointer]:
     """A rule speaks of the record's own fields: it is judged before anything is stored."""
-    entity = row["entity"]
-    if entity not in RESOURCES:
-        yield fault("entity", "there is no such resource")
+    table = table_named(row["entity"])
+    if table not in RESOURCES:
+        yield fault("entity", "is no record that rules can be about, such as opportunity")
         return
-    own = query.columns(RESOURCES[entity].table.name)
+    own = query.columns(RESOURCES[table].table.name)
     named = [(f"{part}/{index}/field", each["field"]) for part in ("when", "require")
              for index, each in enumerate(row.get(part) or ())]  # fmt: skip
     if row.get("field"):

@@ -134,7 +134,7 @@ async def world(client: httpx.AsyncClient, people: People) -> World:
         "territory": {"model_id": model, "name": "T"},
         "territory_model": {"name": "M"},
         "validation_rule": {
-            "entity": "battle_cards",
+            "entity": "battle_card",
             "name": "N",
             "message": "M",
             "require": [{"field": "title", "op": "is_null", "value": False}],

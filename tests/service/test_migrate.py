@@ -1,10 +1,13 @@
 """Migrations at start: done once, refused where they cannot be, on the newest and the oldest server."""
 
+from uuid import uuid4
+
 import psycopg
 import pytest
+from alembic import command
 from psycopg import sql
 
-from service.commands.migrate import pending, upgrade
+from service.commands.migrate import config, pending, upgrade
 from service.settings import Refused
 from tests.servers import Servers
 
@@ -16,6 +19,34 @@ def test_an_empty_database_is_brought_into_shape_once(servers: Servers) -> None:
     assert upgrade(owner, app) == []
     with psycopg.connect(owner) as connection:
         assert not pending(connection)
+    servers.drop_database(name)
+
+
+@pytest.mark.parametrize(
+    ("before", "after"), [("accounts", "account"), ("opportunities", "opportunity"), ("lead", "lead")]
+)
+def test_validation_rules_from_before_name_their_noun(servers: Servers, before: str, after: str) -> None:
+    name, rule = servers.create_database(None), uuid4()
+    owner, app = servers.owner_url(name), servers.app_url(name)
+    command.upgrade(config(owner, app), "0008")
+    with psycopg.connect(owner) as connection:
+        connection.execute("SELECT set_config('sales.event', %s, TRUE)", [str(uuid4())])
+        connection.execute(
+            "INSERT INTO validation_rules (id, entity, name, require, message) VALUES (%s, %s, 'R', '[]', 'M')",
+            [rule, before],
+        )
+    upgrade(owner, app)
+    with psycopg.connect(owner) as connection:
+        kept = connection.execute(
+            "SELECT h.entity, h.version, e.kind, e.entity_id FROM history.validation_rules h"
+            " LEFT JOIN ledger.events e ON e.id = h.event_id AND e.change_id = h.change_id"
+            " WHERE h.id = %s ORDER BY h.version",
+            [rule],
+        ).fetchall()
+        now = connection.execute("SELECT entity FROM validation_rules WHERE id = %s", [rule]).fetchone()
+    assert now == (after,)
+    changed = [] if before == after else [(after, 2, "validation_rule.updated", rule)]
+    assert kept == [(before, 1, None, None), *changed]
     servers.drop_database(name)
 
 

@@ -97,7 +97,7 @@ async def test_a_hidden_field_is_no_field_of_a_view(client: Client, people: Peop
 @pytest.fixture(scope="module")
 async def rule(client: Client, people: People) -> dict[str, Any]:
     return await post(
-        client, people.ops, "/validation-rules", entity="opportunities", name="Close date from proposal on",
+        client, people.ops, "/validation-rules", entity="opportunity", name="Close date from proposal on",
         when=[{"field": "stage", "op": "in", "value": ["proposal", "negotiation"]},
               {"field": "amount", "op": "gt", "value": 0}],
         require=[{"field": "close_date", "op": "is_null", "value": False}],
@@ -132,7 +132,7 @@ async def test_a_rule_counts_at_once_and_only_while_it_is_active(
 ) -> None:
     await post(client, people.ops, "/fields", entity="account", key="region", label="Region", type="text")
     made = await post(
-        client, people.ops, "/validation-rules", entity="accounts", name="Region", message="Say the region.",
+        client, people.ops, "/validation-rules", entity="account", name="Region", message="Say the region.",
         require=[{"field": "cf.region", "op": "in", "value": ["emea", "apac"]}],
     )  # fmt: skip
     answer = await post(client, people.rep, "/accounts", 422, name="A")
@@ -150,6 +150,7 @@ async def test_a_rule_counts_at_once_and_only_while_it_is_active(
     ("body", "pointer"),
     [
         ({"entity": "nothing"}, "/entity"),
+        ({"entity": "opportunities"}, "/entity"),
         ({"when": [{"field": "no_such", "op": "eq"}]}, "/when/0/field"),
         ({"require": [{"field": "account.name", "op": "eq", "value": "x"}]}, "/require/0/field"),
         ({"field": "no_such"}, "/field"),
@@ -160,7 +161,7 @@ async def test_a_rule_of_nothing_is_refused(
     client: Client, people: People, body: dict[str, Any], pointer: str
 ) -> None:
     good = {
-        "entity": "opportunities",
+        "entity": "opportunity",
         "name": "N",
         "message": "M",
         "require": [{"field": "name", "op": "ne", "value": ""}],
