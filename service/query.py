@@ -195,7 +195,7 @@ class Builder:
             seen = f"EXISTS (SELECT 1 FROM {source.table} c WHERE c.id = t.id AND {now})"
         else:
             seen = guard(self.actor, source.table, "t", self.params)
-        parts = [seen, "t.deleted_at IS NULL"]
+        parts = [seen, f"t.deleted_at IS {'NOT NULL' if self.request.deleted else 'NULL'}"]
         parts += [
             f't."{name}" = {value.sql if isinstance(value, Outer) else self.params.add(value)}'
             for name, value in fixed.items()
@@ -398,7 +398,11 @@ async def prepared(run: Database | Tx, source: Source, actor: Actor, request: Re
 
 
 async def run(
-    database: Database, source: Source, actor: Actor, request: Request, fixed: dict[str, Any] | None = None
+    database: Database | Tx,
+    source: Source,
+    actor: Actor,
+    request: Request,
+    fixed: dict[str, Any] | None = None,
 ) -> Page:
     """One page as `{"items": […], "next": …}`; `fixed` are equalities that the URL itself sets (a parent's id)."""
     if request.group or request.figures:

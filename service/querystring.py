@@ -22,7 +22,7 @@ DEFAULT_LIMIT, MOST = 50, 200
 MOST_FILTERS = 30
 MOST_SORTS, MOST_EXPANDED, MOST_GROUPS, MOST_FIGURES = 5, 10, 3, 5
 FIGURES = ("sum", "avg", "min", "max")
-ROWS = frozenset(["limit", "cursor", "sort", "fields", "expand", "count", "as_of", "q", "view"])
+ROWS = frozenset(["limit", "cursor", "sort", "fields", "expand", "count", "as_of", "q", "view", "deleted"])
 """What a list of rows takes beside filters."""
 RESERVED = ROWS | {"group", *FIGURES}
 
@@ -37,6 +37,8 @@ class Request(msgspec.Struct, kw_only=True):
     limit: int = DEFAULT_LIMIT
     cursor: list[Any] | None = None
     count: bool = False
+    deleted: bool = False
+    """The deleted records instead of those that are there."""
     as_of: datetime | None = None
     text: str | None = None
     view: UUID | None = None
@@ -84,6 +86,8 @@ def reserved(request: Request, name: str, value: str) -> None:
                 request.group = _names(name, value, MOST_GROUPS)
             case "count":
                 request.count = values.boolean(value)
+            case "deleted":
+                request.deleted = values.boolean(value)
             case "as_of":
                 request.as_of = values.instant(value)
             case "view":

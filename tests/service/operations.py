@@ -50,6 +50,9 @@ VERBS: dict[str, Need] = {
         "POST /accounts/{record_id}/assign": "accounts:assign",
         "POST /leads/{record_id}/assign": "leads:assign",
         "POST /opportunities/{record_id}/assign": "opportunities:assign",
+        **{f"POST /{name}/{{record_id}}/clone": f"{name}:create" for name in (
+            "accounts", "campaigns", "contacts", "leads", "opportunities", "products"
+        )},
         "GET /accounts/{record_id}/timeline": "activities:read",
         "GET /contacts/{record_id}/timeline": "activities:read",
         "GET /leads/{record_id}/timeline": "activities:read",

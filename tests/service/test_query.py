@@ -288,3 +288,22 @@ def test_cursors_survive_their_own_encoding() -> None:
     for text in ("", "e30", "////", "a" * 5000):
         with pytest.raises(BadRequest):
             query.decode_cursor(text)
+
+
+async def test_deleted_records_are_listed_apart_and_come_back(
+    client: httpx.AsyncClient, people: People, deals: Any
+) -> None:
+    made = await client.post("/opportunities", headers=people.rep.headers, json={"name": "Gone"})
+    url = f"/opportunities/{made.json()['id']}"
+    assert (await client.delete(url, headers=people.rep.headers)).status_code == 204
+    assert await names(client, people, "deleted=true&name[starts]=G") == ["Gone"]
+    assert await names(client, people, "deleted=true&name=Alpha") == []
+    assert "Gone" not in await names(client, people, "deleted=false")
+    figures = await client.get(
+        "/opportunities?deleted=true&name=Gone&group=stage", headers=people.rep.headers
+    )
+    assert [item["count"] for item in figures.json()["items"]] == [1]
+    hidden = await client.get("/opportunities?deleted=true", headers=people.stranger.headers)
+    assert hidden.json()["items"] == []
+    assert (await client.post(f"{url}/restore", headers=people.rep.headers)).status_code == 200
+    assert await names(client, people, "deleted=true&name=Gone") == []
