@@ -19,7 +19,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from service.access import Actor
 from service.db import INSTANT, Database, Tx, metadata
 from service.errors import BadRequest, Conflict, Invalid, Problem
-from service.wire import answer, header
+from service.wire import answer, header, raw_body
 
 MOST_KEY = 255
 KEEP_HOURS = 48
@@ -59,7 +59,7 @@ async def key_of(request: Request[Any, Any, Any], told: bytes | None = None) -> 
     if not 1 <= len(text) <= MOST_KEY or not text.isprintable():
         raise BadRequest(f"Idempotency-Key takes 1 to {MOST_KEY} printable characters.")
     seen = hashlib.sha256(f"{request.method} {request.scope['path']}\n".encode())
-    seen.update(await request.body() if told is None else told)
+    seen.update(await raw_body(request) if told is None else told)
     return Key(text, seen.hexdigest())
 
 

@@ -1,7 +1,9 @@
 """A business noun: where it lives, its shapes, and the rules that are its own."""
 
 from collections.abc import Awaitable, Callable
-from datetime import datetime
+from datetime import date, datetime
+from decimal import Decimal
+from types import NoneType
 from typing import Any
 from uuid import UUID
 
@@ -90,8 +92,13 @@ def plain(value: msgspec.Struct) -> Row:
     }
 
 
+_FLAT = frozenset([str, int, bool, NoneType, UUID, Decimal, datetime, date, dict])
+
+
 def nested(member: Any) -> bool:
     """Whether a member is a shape of its own, or a list of such."""
+    if type(member) in _FLAT:  # a look at the type costs far less than a question to the shapes' metaclass
+        return False
     return isinstance(member, msgspec.Struct) or (
         isinstance(member, (list, tuple)) and bool(member) and isinstance(member[0], msgspec.Struct)
     )

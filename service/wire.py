@@ -6,6 +6,7 @@ from uuid import UUID, uuid4
 import msgspec
 from litestar import Request, Response
 from litestar.exceptions import HTTPException
+from litestar.types import Receive, Scope, Send
 
 from service.access import Actor
 from service.db import Database, to_json
@@ -20,6 +21,7 @@ from service.errors import (
 )
 
 JSON = "application/json"
+_JSON = JSON.encode()
 PROBLEM = "application/problem+json"
 BODY_LIMIT = 1_048_576
 """Bytes of a JSON body; files have limits of their own."""
@@ -53,15 +55,42 @@ def parent_of(request: Web) -> UUID | None:
     return request.path_params.get("parent_id")
 
 
+async def raw_body(request: Web) -> bytes:
+    """The bytes of a JSON body, read once a request. Raises 413 as soon as there are more than a body may have."""
+    scope: Any = request.scope
+    if (known := scope.get("raw_body")) is not None:
+        return known  # type: ignore[no-any-return]
+    read = b""
+    more = True
+    while more:
+        message: Any = await request.receive()
+        if message["type"] == "http.disconnect":
+            raise BadRequest("The connection ended before the body did.")
+        read += message["body"]
+        more = message["more_body"]
+        if len(read) > BODY_LIMIT:
+            raise TooLarge(f"A body may have {BODY_LIMIT} bytes.")
+    scope["raw_body"] = read
+    request.receive = _replay(read, request.receive)
+    return read
+
+
+def _replay(read: bytes, receive: Receive) -> Receive:
+    """For the framework, which reads the body of a handler with a `data` parameter once more."""
+    first: list[Any] = [{"type": "http.request", "body": read, "more_body": False}]
+
+    async def again() -> Any:
+        return first.pop() if first else await receive()
+
+    return again
+
+
 async def body(request: Web, shape: type[T]) -> T:
     """The body as `shape`. Raises 413, 400 (not JSON) or 422 with a pointer to the member that is wrong."""
     length = header(request, b"content-length") or "0"
     if length.isdigit() and int(length) > BODY_LIMIT:
         raise TooLarge(f"A body may have {BODY_LIMIT} bytes.")
-    raw = await request.body()
-    if len(raw) > BODY_LIMIT:
-        raise TooLarge(f"A body may have {BODY_LIMIT} bytes.")
-    return decode(raw, shape)
+    return decode(await raw_body(request), shape)
 
 
 def decode(raw: bytes, shape: type[T]) -> T:
@@ -125,13 +154,35 @@ def check_version(expected: int | None, actual: int) -> None:
         raise PreconditionFailed(f"The record is at version {actual}, not {expected}.", version=actual)
 
 
+class Answer(Response[bytes]):
+    """An answer whose bytes are ready: it goes out without the framework's rendering, unless cookies were added."""
+
+    def __init__(self, content: bytes, status: int, headers: dict[str, str]) -> None:
+        self.content, self.status_code, self.headers = content, status, headers
+        self.media_type, self.encoding = JSON, "utf-8"
+        self.background, self.response_type_encoders = None, {}
+        self.cookies = []
+
+    def to_asgi_response(self, *args: Any, **kwargs: Any) -> Any:
+        """The ASGI application that sends it."""
+        return super().to_asgi_response(*args, **kwargs) if self.cookies else self._send
+
+    async def _send(self, scope: Scope, receive: Receive, send: Send) -> None:
+        length = str(len(self.content)).encode()
+        headers = [(b"content-type", _JSON), (b"content-length", length)]
+        headers += [(name.lower().encode(), value.encode("latin-1")) for name, value in self.headers.items()]
+        start: Any = {"type": "http.response.start", "status": self.status_code, "headers": headers}
+        await send(start)
+        await send({"type": "http.response.body", "body": self.content, "more_body": False})
+
+
 def answer(content: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response[bytes]:
     """A JSON answer; `content` may be JSON text already (str or bytes), else anything `to_json` takes."""
     if isinstance(content, str):
         content = content.encode()
     elif not isinstance(content, bytes):
         content = to_json(content).encode()
-    return Response(content=content, status_code=status, headers=headers, media_type=JSON)
+    return Answer(content, status, headers or {})
 
 
 def on_problem(request: Web, error: Exception) -> Response[bytes]:

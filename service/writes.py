@@ -15,10 +15,12 @@ from service.rules import no_ring
 
 
 def refuse_hidden(resource: Resource, actor: Actor, values: Row) -> None:
+    """Raises for a value of a field that the actor does not see (422: unknown) or may not write (403)."""
+    unseen, kept = hidden(actor, resource.key), read_only(actor, resource.key)
     for name in values:
-        if name in hidden(actor, resource.key):
+        if name in unseen:
             raise Invalid.at(f"/{name}", "Object contains unknown field")
-        if name in read_only(actor, resource.key):
+        if name in kept:
             raise Forbidden(f"The field {name} is read only for your role.", errors=[_kept_from(name)])
 
 

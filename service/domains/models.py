@@ -21,7 +21,7 @@ from service.idempotency import idempotent
 from service.jobs import Job, enqueue
 from service.ledger import record
 from service.settings import Settings
-from service.wire import answer, body
+from service.wire import answer, body, raw_body
 from service.worker import Handler
 
 NAMES = ("win", "lead", "amount", "arrivals")
@@ -363,7 +363,7 @@ async def rollback_version(
 ) -> Response[bytes]:
     """Lets the version before serve again, and unpins the model."""
     require(actor, "models", "promote")
-    given = await body(request, Reason) if await request.body() else Reason()
+    given = await body(request, Reason) if await raw_body(request) else Reason()
     return answer(await rollback(tx, actor, known(name), given.reason))
 
 

@@ -21,7 +21,7 @@ from service.idempotency import idempotent
 from service.ledger import record
 from service.query import Source as Listed
 from service.querystring import MOST, ROWS
-from service.wire import answer, body, check_version, etag, expected_version
+from service.wire import answer, body, check_version, etag, expected_version, raw_body
 
 Web = Request[Any, Any, Any]
 T = TypeVar("T")
@@ -230,7 +230,7 @@ async def change(
 
 async def sent(request: Web, shape: type[T]) -> T:
     """The body, or the shape's defaults where none was sent."""
-    return await body(request, shape) if await request.body() else shape()
+    return await body(request, shape) if await raw_body(request) else shape()
 
 
 # Routes --------------------------------------------------------------------------------------------
