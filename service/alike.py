@@ -32,6 +32,8 @@ MOST_STRONG, MOST_WEAK = 100, 200
 """Candidates that are looked at: by address, domain, telephone or account and name; by name alone."""
 MOST_WEAK_AT_CREATE = 50
 """A warning must not make a create slow where hundreds are called alike."""
+ANY_NAME = "^[^edpa]:"
+"""Keys made of names, as a pattern."""
 MOST_NAMES = 20_000
 """Names that a process keeps in their plain form: to make it costs ten times what comparing does."""
 
@@ -54,6 +56,8 @@ class Kind(msgspec.Struct, frozen=True, kw_only=True):
     """Columns that are judged and make no key."""
     judge: Callable[[Row, Row], Iterator[Evidence]]
     name: Callable[[Row], str]
+    alone: str = ANY_NAME
+    """Which of the keys made of names may warn at create: those that without any other evidence can weigh enough."""
 
     def keys(self, alias: str) -> str:
         """The keys of a row, as the index has them."""
@@ -170,6 +174,7 @@ KINDS: dict[str, Kind] = {
         beside=(),
         judge=_accounts,
         name=lambda row: row["name"],
+        alone="^n:",
     ),
     "contacts": Kind(
         function="contact_keys",
@@ -220,7 +225,7 @@ def score(table: str, one: Row, other: Row) -> tuple[float, list[Row]]:
 _FIND = """
 WITH keys AS MATERIALIZED (SELECT unnest({given}) AS key),
 kinds AS MATERIALIZED (SELECT array_agg(key) FILTER (WHERE key ~ '^[edpa]:') AS strong,
-    array_agg(key) FILTER (WHERE key !~ '^[edpa]:') AS weak FROM keys)
+    array_agg(key) FILTER (WHERE key ~ {weak}) AS weak FROM keys)
 (SELECT {shown} FROM {table} t WHERE {keys} && (SELECT strong FROM kinds) AND t.deleted_at IS NULL
     AND t.id <> {besides} AND {seen} LIMIT {most_strong})
 UNION
@@ -234,17 +239,21 @@ async def candidates(
     table: str,
     row: Row,
     *,
-    least: float = WORTH_STORING,
-    most_weak: int = MOST_WEAK,
+    to_warn: bool = False,
 ) -> list[Candidate]:
-    """Records that this one may be, of those that the actor sees, the likeliest first. `row` may be a draft."""
+    """Records that this one may be, of those that the actor sees, the likeliest first. `row` may be a draft.
+
+    `to_warn` finds only what is worth a warning, and looks at less for it.
+    """
     kind, params, row = KINDS[table], Params(), told(actor, table, row)
+    least, most_weak = (WORTH_A_WARNING, MOST_WEAK_AT_CREATE) if to_warn else (WORTH_STORING, MOST_WEAK)
     given = ", ".join(f"{params.add(row.get(name))}::{sql}" for name, sql in kind.columns.items())
     statement = _FIND.format(
         given=f"{kind.function}({given})",
         shown=kind.shown("t"),
         table=table,
         keys=kind.keys("t"),
+        weak=f"'{kind.alone if to_warn else ANY_NAME}'",
         besides=f"{params.add(row.get('id') or UUID(int=0))}::uuid",
         seen=guard(actor, table, "t", params),
         seen_too=guard(actor, table, "t", params),
@@ -301,7 +310,7 @@ def warning(table: str) -> Callable[[Database | Tx, Actor, Row], Any]:
     async def warn(run: Database | Tx, actor: Actor, row: Row) -> dict[str, str]:
         if not may(actor, "duplicates", "read"):
             return {}
-        found = await candidates(run, actor, table, row, least=WORTH_A_WARNING, most_weak=MOST_WEAK_AT_CREATE)
+        found = await candidates(run, actor, table, row, to_warn=True)
         return {"Duplicate-Candidates": listed(found[:MOST_WARNED])} if found else {}
 
     return warn

@@ -183,7 +183,7 @@ async def _resembling(tx: Tx, actor: Actor, made: Made) -> Resembling:
     if may(actor, "duplicates", "read"):
         for name in sorted(made.fresh):
             row = made.parts[name] or {}
-            like = await alike.candidates(tx, actor, PARTS[name].key, row, least=alike.WORTH_A_WARNING)
+            like = await alike.candidates(tx, actor, PARTS[name].key, row, to_warn=True)
             found[name] = like[: alike.MOST_WARNED]
     return Resembling(**found)
 
