@@ -7,8 +7,9 @@ import re
 from collections.abc import Mapping
 
 from features.catalogue import ENTITIES, FORMER, SETS, fields_of
+from features.custom import KINDS
 from features.online import LIFETIME_SECONDS
-from features.spec import Feature, definition
+from features.spec import Feature, FeatureSet, definition
 
 COUNTED = frozenset(
     [
@@ -35,6 +36,9 @@ _WINDOW = re.compile(r"_(\d+d)(?:_|$)")
 
 def null_policy(one: Feature) -> str:
     """When the value is missing."""
+    if one.declared is not None:
+        is_read = one.declared.type in KINDS
+        return f"missing while the {'field is not set' if is_read else 'record is not known'}"
     if one.unit in COUNTED:
         return "0 where there is none; missing where the record is not known"
     return "missing while it is not known"
@@ -42,11 +46,13 @@ def null_policy(one: Feature) -> str:
 
 def may_be_missing(one: Feature) -> bool:
     """Whether a record that is known may lack the value."""
-    return one.unit not in COUNTED
+    return one.declared is not None or one.unit not in COUNTED
 
 
 def is_personal(one: Feature) -> bool:
-    """Whether it tells something of a person's own fields."""
+    """Whether it tells something of a person's own fields, or of a custom field that is marked as sensitive."""
+    if one.declared is not None:
+        return bool(one.declared.is_sensitive)
     return any(name in PERSONAL for _, name in fields_of(one))
 
 
@@ -65,6 +71,7 @@ def time_to_live(one: Feature) -> int:
 def tags(one: Feature) -> list[str]:
     """The entity, the list that it counts, its window, and the models' sets that hold it."""
     found = [one.entity, "category" if one.is_category else "number"]
+    found += ["custom field"] if one.declared is not None else []
     found += [source.name for source in ENTITIES[one.entity].read_by(one) if source.is_list]
     found += [f"window {days}" for days in _WINDOW.findall(one.name)]
     return found
@@ -91,5 +98,12 @@ def lineage(one: Feature) -> Mapping[str, list[str]]:
         "facts": sorted(one.columns & columns),
         "sources": [source.name for source in sources],
         "tables": sorted(tables),
-        "feature_sets": [name for name, found in SETS.items() if one.name in found.names],
+        "feature_sets": [name for name, found in SETS.items() if _is_of(one, found)],
     }
+
+
+def _is_of(one: Feature, found: FeatureSet) -> bool:
+    """Whether models of a set look at it; at a custom field from their next training on."""
+    if one.declared is None:
+        return one.name in found.names
+    return any(one.entity == other.entity for other in found.features)

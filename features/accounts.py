@@ -17,6 +17,7 @@ ACCOUNT = Entity(
                 "segment": "text",
                 "number_of_employees": "number",
                 "annual_revenue": "number",
+                "custom": "json",
             },
         ),
         Source(

@@ -1,11 +1,13 @@
 """All entities, all features, and the sets that models learn from. The one list to look at."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
 
 from features import (
     accounts,
     activities,
     contacts,
+    custom,
     leads,
     lines,
     opportunities,
@@ -14,6 +16,7 @@ from features import (
     stakeholders,
     teams,
 )
+from features.custom import Declared
 from features.spec import Entity, Feature, FeatureSet, definition, formerly
 
 ENTITIES: dict[str, Entity] = {
@@ -90,19 +93,19 @@ class Gone(LookupError):
 SAME: dict[str, tuple[str, str]] = {
     "opportunity": (
         "9670b7f1fbc0672b1b6a68401575eaea454ccc4c94616f0f15d6481588ca5646",
-        "9670b7f1fbc0672b1b6a68401575eaea454ccc4c94616f0f15d6481588ca5646",
+        "cab5a4d100c1a9cd15c0abeb835d02d62b5c005ae1e4948a2acd809eb1eb2169",
     ),
     "account": (
         "e1718849f5c7bdcac77897e25ee5d8f30accfb66d7670e21e9dceaa1edfe7bba",
-        "e1718849f5c7bdcac77897e25ee5d8f30accfb66d7670e21e9dceaa1edfe7bba",
+        "db3dcf919fb2c4747b228211279ee9d47891605e12a740732abc0aacb3104bc4",
     ),
     "user": (
         "f05c2355d4a945351d27266c41ea0a9b5d65ee159f96aff90c70db8fe9c16bcf",
-        "f05c2355d4a945351d27266c41ea0a9b5d65ee159f96aff90c70db8fe9c16bcf",
+        "7ee170c0f9cf78c414b6cbb707f12c9f154328da2d9b9c76ca9b21793a1bfa6d",
     ),
     "lead": (
         "d312ae8350b7745b8534a0d10e61bbf6eae5e6fd36927d48bbe452ac810b37f5",
-        "d312ae8350b7745b8534a0d10e61bbf6eae5e6fd36927d48bbe452ac810b37f5",
+        "d7f4f595dde14f2d3735d1f572010cf5d6afee7e06d49c80f9dcac1710f79a7a",
     ),
     "company": (
         "982894f97e97e0aaa02332ea586a56ab71d4e5f8158966c6d30d2f9140e90aac",
@@ -120,16 +123,28 @@ def is_meant(one: Feature, meant: str) -> bool:
     )
 
 
-def learned_on(name: str, definitions: Mapping[str, str]) -> FeatureSet:
+def learned_on(name: str, definitions: Mapping[str, str], fields: Sequence[Declared] = ()) -> FeatureSet:
     """The set `name` with the definitions (feature → `definition`) that a model learned on: today's where they are the
-    same, else a former one. Features that the model does not read are today's. Raises `Gone`."""
+    same, else a former one; `fields` are the custom fields that it reads, as they were declared then. Features that the
+    model does not read are today's. Raises `Gone`."""
+    wanted = tuple(sorted(definitions.items()))
+    return _learned_on(name, SETS[name].fingerprint, wanted, tuple(fields), FORMER)
+
+
+@lru_cache(maxsize=64)
+def _learned_on(
+    name: str,
+    fingerprint: str,
+    definitions: tuple[tuple[str, str], ...],
+    fields: tuple[Declared, ...],
+    former: tuple[Feature, ...],
+) -> FeatureSet:
     whole = SETS[name]
     there: dict[str, list[Feature]] = {}
-    for one in (*whole.features, *FORMER):
+    for one in (*whole.features, *former, *map(custom.made, fields)):
         there.setdefault(one.name, []).append(one)
     read = {
-        one: next((f for f in there.get(one, ()) if is_meant(f, meant)), None)
-        for one, meant in definitions.items()
+        one: next((f for f in there.get(one, ()) if is_meant(f, meant)), None) for one, meant in definitions
     }
     gone = sorted(one for one, found in read.items() if found is None)
     if gone:
@@ -143,9 +158,17 @@ def learned_on(name: str, definitions: Mapping[str, str]) -> FeatureSet:
     return FeatureSet(whole.name, whole.entity, (*today, *kept.values()), whole.entities)
 
 
-def own_set(entity: str) -> FeatureSet:
+def widened(whole: FeatureSet, fields: Sequence[Declared]) -> FeatureSet:
+    """A set with the custom fields of its entities that are declared as features."""
+    entities = {whole.entity} | {one.entity for one in whole.features}
+    more = tuple(one for one in custom.chosen(fields, entities) if one.name not in whole.names)
+    return FeatureSet(whole.name, whole.entity, (*whole.features, *more), whole.entities) if more else whole
+
+
+def own_set(entity: str, fields: Sequence[Declared] = ()) -> FeatureSet:
     """All features of one entity alone."""
-    return FeatureSet(entity, entity, tuple(f for f in FEATURES if f.entity == entity), ENTITIES)
+    features = (*(f for f in FEATURES if f.entity == entity), *custom.chosen(fields, {entity}))
+    return FeatureSet(entity, entity, features, ENTITIES)
 
 
 RESOURCES = {
@@ -161,6 +184,12 @@ RESOURCES = {
     "lead_activities": "activities",
 }
 """Entity or list → the resource whose fields it shows."""
+
+CARRIERS = {
+    "opportunity": "opportunities", "account": "accounts", "contact": "contacts", "user": "users", "team": "teams",
+    "lead": "leads",
+}  # fmt: skip
+"""Entity → the resource whose records carry its custom fields."""
 
 FIELDS = {
     "first_amount": "amount",
@@ -189,6 +218,8 @@ FIELDS = {
 
 def fields_of(feature: Feature) -> frozenset[tuple[str, str]]:
     """(resource, field) of all that a feature tells something about: who may not see those may not see it."""
+    if (field := custom.field_of(feature.name)) is not None:
+        return frozenset({(CARRIERS[field[0]], f"cf.{field[1]}")})
     entity = ENTITIES[feature.entity]
     resource = RESOURCES.get(feature.entity)
     found = {(resource, FIELDS.get(name, name)) for name in feature.columns if name in entity.row_columns}

@@ -20,6 +20,7 @@ CONTACT = Entity(
                 "first_seen_at": "instant",
             },
         ),
+        Source("contact_fields", {"custom": "json"}),
     ),
     parents={},
     is_kept=False,

@@ -26,6 +26,7 @@ LEAD = Entity(
                 "email_domain": "text",
                 "country": "text",
                 "owner_changes": "number",
+                "custom": "json",
             },
         ),
         Source(

@@ -17,8 +17,8 @@ from typing import Any, Protocol
 import msgspec
 import numpy as np
 
-from features.facts import Array, Calendar, Events, Facts, empty
-from features.reading import Fetch, Load, Spine, loader, values
+from features.facts import Array, Calendar, Events, Facts
+from features.reading import Fetch, Load, Spine, empty_column, loader, values
 from features.spec import Entity, FeatureSet
 
 LIFETIME_SECONDS = 28 * 24 * 3600
@@ -206,6 +206,8 @@ def _current(events: Events, index: int, known_at: float, columns: Mapping[str, 
 
 
 def _plain(value: Any) -> Any:
+    if value is None or isinstance(value, dict):
+        return value
     return str(value) if isinstance(value, str) else None if np.isnan(value) else float(value)
 
 
@@ -252,7 +254,11 @@ def _lists(columns: Mapping[str, str], lists: Sequence[list[list[Any]]]) -> Even
 
 def _column(kind: str, values: Sequence[Any]) -> Array:
     if not values:
-        return empty(kind, 0)
+        return empty_column(kind, 0)
+    if kind == "json":
+        documents = np.full(len(values), None, dtype=object)
+        documents[:] = values
+        return documents
     if kind == "text":
         return np.array(values, dtype=np.str_)
     return np.array([np.nan if value is None else value for value in values], dtype=np.float64)

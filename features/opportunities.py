@@ -38,6 +38,7 @@ DEAL = Entity(
                 "forecast_category": "text",
                 "has_next_step": "number",
                 "competitors": "number",
+                "custom": "json",
             },
         ),
         ACTIVITIES,

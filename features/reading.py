@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
 
+import msgspec
 import numpy as np
 
 from features import pipeline
@@ -55,7 +56,11 @@ def loader(fetch: Fetch, calendar: Calendar) -> Load:
 
     async def load(entity: Entity, spine: Spine) -> Facts:
         arguments = spine.parameters()
-        rows = {name: empty(kind, len(spine)) for name, kind in entity.row_columns.items() if name != "until"}
+        rows = {
+            name: empty_column(kind, len(spine))
+            for name, kind in entity.row_columns.items()
+            if name != "until"
+        }
         facts = Facts(
             spine.ids,
             spine.as_of,
@@ -84,7 +89,7 @@ def _fill(facts: Facts, source: Source, records: Sequence[Any], *, is_first: boo
     index = np.array(pairs, dtype=np.int64) - 1
     rows: dict[str, Array] = facts.rows  # type: ignore[assignment]  # ours until it is handed out
     for (name, kind), values in zip(source.columns.items(), columns, strict=True):
-        found = column(kind, values)
+        found = documents(values) if kind == "json" else column(kind, values)
         if name == "until":
             assert facts.until is not None
             facts.until[index] = np.fmin(facts.until[index], found)
@@ -94,6 +99,22 @@ def _fill(facts: Facts, source: Source, records: Sequence[Any], *, is_first: boo
         rows[name][index] = found
     if is_first:
         facts.present[index] = True
+
+
+def empty_column(kind: str, size: int) -> Array:
+    """A column of nothing known; one of documents holds None."""
+    return np.full(size, None, dtype=object) if kind == "json" else empty(kind, size)
+
+
+def documents(texts: Sequence[str | None]) -> Array:
+    """JSON texts as dicts, equal ones decoded once; None stays."""
+    decoded: dict[str | None, Any] = {None: None}
+    for text in texts:
+        if text not in decoded:
+            decoded[text] = msgspec.json.decode(text)  # type: ignore[arg-type]  # None is there
+    found = np.full(len(texts), None, dtype=object)
+    found[:] = [decoded[text] for text in texts]
+    return found
 
 
 def _events(source: Source, spine: Spine, records: Sequence[Any]) -> Events:

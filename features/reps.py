@@ -8,7 +8,7 @@ from features.spec import Entity, Source, feature, features_in
 REP = Entity(
     "user",
     sources=(
-        Source("reps", {"start_date": "date"}),
+        Source("reps", {"start_date": "date", "custom": "json"}),
         Source(
             "rep_deals",
             {

@@ -106,6 +106,8 @@ class Feature:
     low: float | None = None
     high: float | None = None
     """The range within which a value makes sense, both ends included; None: open, and always so for a category."""
+    declared: Any = None
+    """The custom field that it was made of (`features.custom.Declared`)."""
 
     @cached_property
     def code(self) -> str:
@@ -150,6 +152,11 @@ class FeatureSet:
     def definitions(self) -> Mapping[str, str]:
         """Feature → what names its meaning (`definition`)."""
         return {f.name: definition(f, self.entities) for f in self.features}
+
+    @cached_property
+    def declared(self) -> Mapping[str, Any]:
+        """Feature → the custom field that it was made of, where it was."""
+        return {f.name: f.declared for f in self.features if f.declared is not None}
 
     def __getitem__(self, name: str) -> Feature:
         return self._by_name[name]

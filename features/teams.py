@@ -20,6 +20,7 @@ TEAM = Entity(
                 "open_amount": "number",
             },
         ),
+        Source("team_fields", {"custom": "json"}),
     ),
     parents={},
     is_kept=False,

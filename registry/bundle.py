@@ -16,6 +16,7 @@ from typing import Any
 
 import msgspec
 
+from features.custom import Declared
 from ml.estimator import load
 
 MODEL, MANIFEST = "model.json", "manifest.json"
@@ -38,6 +39,8 @@ class Manifest(msgspec.Struct, kw_only=True, frozen=True):
     """Feature → the definition that the model learned on (`features.spec.definition`)."""
     categories: tuple[str, ...] = ()
     """Those of `features` that are words."""
+    declared: tuple[Declared, ...] = ()
+    """The custom fields among `features`, as they were declared when the model learned."""
     training_as_of: datetime
     created_at: datetime
     metrics: Mapping[str, Any] = {}

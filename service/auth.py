@@ -85,7 +85,9 @@ SELECT u.id, u.role, u.email, u.name, u.team_id,
         AND (s.user_id IN (SELECT id FROM people) OR s.team_id IN (SELECT id FROM groups))
         /* access:shares */) AS shares,
     ARRAY(SELECT f.entity || ' cf.' || f.key FROM fields f
-          WHERE f.deleted_at IS NULL AND u.role = ANY(f.hidden_from) /* access:fields */) AS secrets,
+          WHERE u.role = ANY(f.hidden_from) AND (f.deleted_at IS NULL OR f.is_feature AND NOT EXISTS (
+              SELECT 1 FROM fields n WHERE n.entity = f.entity AND n.key = f.key AND n.deleted_at IS NULL
+          )) /* access:fields */) AS secrets,
     r.name AS role_name, r.removed_permissions, r.hidden_fields, r.read_only_fields
 FROM users u LEFT JOIN roles r ON r.id = u.role_id AND r.deleted_at IS NULL
 WHERE u.id = $1 AND u.is_active AND u.deleted_at IS NULL

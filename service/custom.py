@@ -71,6 +71,8 @@ class Field(msgspec.Struct, frozen=True, kw_only=True):
     is_unique: bool = False
     is_filterable: bool = True
     default_value: Any = None
+    minimum: float | None = None
+    maximum: float | None = None
     read_only_for: frozenset[str] = frozenset()
     hidden_from: frozenset[str] = frozenset()
 
@@ -123,9 +125,18 @@ def _text(field: Field, value: Any) -> str:
     return value
 
 
+def _within(field: Field, value: float) -> None:
+    """Raises ValueError for a number that lies outside of the field's range."""
+    if field.minimum is not None and value < field.minimum:
+        raise ValueError(f"lies below {field.minimum:g}")
+    if field.maximum is not None and value > field.maximum:
+        raise ValueError(f"lies above {field.maximum:g}")
+
+
 def _number(field: Field, value: Any) -> Any:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
         raise ValueError("is not a number")
+    _within(field, value)
     return value
 
 
@@ -134,6 +145,7 @@ def _integer(field: Field, value: Any) -> int:
         value = int(value)
     if isinstance(value, bool) or not isinstance(value, int) or abs(value) >= 2**63:
         raise ValueError("is not a whole number")
+    _within(field, value)
     return value
 
 
@@ -150,6 +162,7 @@ def _currency(field: Field, value: Any) -> str:
         amount = Decimal("NaN")
     if not amount.is_finite() or abs(amount) >= Decimal(10) ** 14:
         raise ValueError("is not an amount such as 1200.50, below 10^14")
+    _within(field, float(amount))
     return format(amount, "f")
 
 

@@ -11,10 +11,13 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
+from features.catalogue import CARRIERS
+from features.custom import MARK
 from registry.bundle import Bundle
+from service import custom
 from service.access import Actor
 from service.db import Database
-from service.reasons import GROUPS, OTHER, PLACES, shown
+from service.reasons import GROUPS, OTHER, PLACES, Group, of_field, shown
 from service.replay import attributed
 from service.settings import Settings
 from service.voices import voices_of
@@ -27,6 +30,8 @@ LEAST = 0.005
 """Half a point: less is not worth a word."""
 
 Row = Mapping[str, Any]
+Labels = Mapping[str, Group]
+"""Feature of a custom field → its reason."""
 
 _BY_ID = "SELECT s.* FROM scores s WHERE s.id = ANY($1::uuid[]) /* access:scores */"
 
@@ -53,7 +58,8 @@ async def between(
     if not is_same_model(old, new) and new["model_version"] is not None:
         found = await voices_of(database, settings).version(new["model"], new["model_version"])
         bundle = found if isinstance(found, Bundle) else None
-    parts = shown(actor, new["entity_type"], parts_of(old, new, bundle))
+    labels = await labels_of(database)
+    parts = shown(actor, new["entity_type"], parts_of(old, new, bundle, labels))
     change = chance_of(new) - chance_of(old)
     return {
         "from": _end(old), "to": _end(new), "change": change, "parts": parts, "text": sentence(change, parts),
@@ -61,7 +67,17 @@ async def between(
     }  # fmt: skip
 
 
-def parts_of(old: Row, new: Row, bundle: Bundle | None) -> list[dict[str, Any]]:
+async def labels_of(database: Database) -> Labels:
+    """How the reasons of custom fields are told."""
+    found = await custom.catalogue(database)
+    return {
+        f"{entity}{MARK}{key}": of_field(f"{entity}{MARK}{key}", field.label, field.type)
+        for entity, table in CARRIERS.items()
+        for key, field in found.get(table, {}).items()
+    }
+
+
+def parts_of(old: Row, new: Row, bundle: Bundle | None, labels: Labels | None = None) -> list[dict[str, Any]]:
     """The parts, the largest first, "other factors" last; they add up to the change. `bundle`: the version that made
     the newer score, where another one made the older."""
     change = chance_of(new) - chance_of(old)
@@ -74,7 +90,11 @@ def parts_of(old: Row, new: Row, bundle: Bundle | None) -> list[dict[str, Any]]:
             return [_part(MODEL, MODEL_WORDS[False], change), _part(OTHER, "Other factors", 0.0)]
         was, model, moved = again, chance_of(again) - chance_of(old), 0.0
     steps = _steps(was, new)
-    found = [_group_part(new, old, key, step) for key, step in steps.items() if abs(step) > 10**-PLACES]
+    found = [
+        _group_part(new, old, key, step, labels or {})
+        for key, step in steps.items()
+        if abs(step) > 10**-PLACES
+    ]
     if abs(moved) > 10**-PLACES:
         found.append(_part(BASE, "The rates of all that it is compared with have moved", moved))
     if not is_same_model(old, new):
@@ -103,8 +123,8 @@ def _effects(row: Row) -> dict[str, float]:
     return {reason["key"]: float(reason["effect"]) for reason in row["reasons"] if reason["key"] != OTHER}
 
 
-def _group_part(new: Row, old: Row, key: str, effect: float) -> dict[str, Any]:
-    group = next((one for one in GROUPS[new["entity_type"]] if one.key == key), None)
+def _group_part(new: Row, old: Row, key: str, effect: float, labels: Labels) -> dict[str, Any]:
+    group = next((one for one in GROUPS[new["entity_type"]] if one.key == key), labels.get(key))
     if group is None:
         return _part(key, key.replace("_", " ").capitalize(), effect)
     return _part(key, group.tell(new["features"])[0], effect, group.tell(old["features"])[0])

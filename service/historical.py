@@ -10,10 +10,12 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import polars as pl
 import pyarrow.parquet as pq
 
 from features.catalogue import ENTITIES, FEATURES
+from features.custom import Declared, made
 from features.facts import instant
 from features.labels import LABELS, labels_of
 from features.offline import CHUNK, BadSpine, checked, digest, spine_of, training_set
@@ -56,7 +58,8 @@ def check_labels(entity: str, names: list[str]) -> None:
 
 def set_of(payload: dict[str, Any]) -> FeatureSet:
     """The features that a job was asked for."""
-    by_name = {one.name: one for one in FEATURES}
+    fields = msgspec.convert(payload.get("fields", []), tuple[Declared, ...])
+    by_name = {one.name: one for one in (*FEATURES, *map(made, fields))}
     wanted = tuple(by_name[name] for name in payload["features"])
     return FeatureSet(payload["feature_set"] or payload["entity"], payload["entity"], wanted, ENTITIES)
 

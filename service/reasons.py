@@ -10,7 +10,8 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from features.catalogue import FEATURES, fields_of
+from features.catalogue import CARRIERS, FEATURES, fields_of
+from features.custom import KINDS, Declared, field_of
 from features.facts import Array
 from service.access import Actor, hidden
 
@@ -354,18 +355,49 @@ def grouped(entity: str, by_name: Mapping[str, float]) -> dict[str, float]:
         group.key: sum(by_name.get(name, 0.0) for name in group.features)
         for group in GROUPS[entity]
         if any(name in by_name for name in group.features)
-    }
+    } | {name: effect for name, effect in by_name.items() if field_of(name)}
+
+
+def of_field(name: str, label: str, kind: str) -> Group:
+    """The reason of a custom field: its label and its value."""
+
+    def tell(row: Values) -> tuple[str, Any]:
+        if not _has(row, name):
+            return f"{label} is not set", None
+        value, read = row[name], KINDS.get(kind)
+        if read is None:
+            return f"{label} is {'filled in' if value else 'not filled in'}", bool(value)
+        if read.is_category:
+            return f"{label}: {value}", value
+        if kind == "boolean":
+            return f"{label}: {'yes' if value else 'no'}", bool(value)
+        if kind == "currency":
+            amount = float(np.sign(value) * np.expm1(abs(value)))
+            return f"{label}: {amount:,.0f}", round(amount, 2)
+        if kind in ("date", "datetime"):
+            days = _some(round(abs(float(value))), "day")
+            return f"{label} {f'in {days}' if value >= 0 else f'{days} ago'}", round(float(value))
+        return f"{label}: {float(value):,g}", float(value)
+
+    return Group(name, (name,), tell)
 
 
 def told(
-    entity: str, names: tuple[str, ...], effects: Array, row: Values, base: float, chance: float
+    entity: str,
+    names: tuple[str, ...],
+    effects: Array,
+    row: Values,
+    base: float,
+    chance: float,
+    fields: Mapping[str, Declared] | None = None,
 ) -> list[dict[str, Any]]:
     """The reasons of one score, the strongest first, "other factors" last; base + Σ effects = chance.
 
-    `effects` has one number for each of `names`, in chance.
+    `effects` has one number for each of `names`, in chance. `fields`: the custom fields among them, by feature.
     """
     sums = grouped(entity, dict(zip(names, effects.tolist(), strict=True)))
-    used = [(sums[group.key], group) for group in GROUPS[entity] if group.key in sums]
+    own = [of_field(name, one.label, one.type) for name, one in (fields or {}).items()]
+    used = [(sums[group.key], group) for group in (*GROUPS[entity], *own) if group.key in sums]
     used.sort(key=lambda item: (-abs(item[0]), item[1].key))
     found = [_reason(group, round(effect, PLACES), row) for effect, group in used[:MOST]]
     rest = chance - base - sum(item["effect"] for item in found)
@@ -385,11 +417,18 @@ def _way(effect: float) -> str:
     return "up" if effect >= 0 else "down"
 
 
+def _of_custom(key: str) -> frozenset[tuple[str, str]]:
+    found = field_of(key)
+    return (
+        frozenset({(CARRIERS[found[0]], f"cf.{found[1]}")}) if found and found[0] in CARRIERS else frozenset()
+    )
+
+
 def shown(actor: Actor, entity: str, reasons: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """The reasons that this actor may read: those of hidden fields are added to "other factors", unnamed."""
     kept, rest = [], 0.0
     for reason in reasons:
-        fields = SHOWS.get((entity, reason["key"]), frozenset())
+        fields = SHOWS.get((entity, reason["key"])) or _of_custom(reason["key"])
         if reason["key"] == OTHER or any(name in hidden(actor, resource) for resource, name in fields):
             rest += reason["effect"]
         else:

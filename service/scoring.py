@@ -108,7 +108,7 @@ def deal_rows(
     to_end = last + 1 - today - into_day
     to_close = facts["close_date"] + 1 - today - into_day
     amounts = voice.amounts(columns, facts)
-    vectors, rows = _vectors(columns), []
+    vectors, rows, fields = _vectors(columns), [], voice.feature_set.declared
     for i, name in enumerate(facts.ids):
         win = float(said.win[i])
         vector = vectors[i]
@@ -122,7 +122,11 @@ def deal_rows(
             | {"likely_close_week": _close_week(said.won[i], float(facts.as_of[i]))}
             | money[0]
             | {"trend": trend_of(win, float(before[i])), "base_value": float(said.base[i])}
-            | {"reasons": told("opportunity", said.names, said.effects[i], vector, float(said.base[i]), win)}
+            | {
+                "reasons": told(
+                    "opportunity", said.names, said.effects[i], vector, float(said.base[i]), win, fields
+                )
+            }
             | {"effects": _whole("opportunity", said.names, said.effects[i])}
             | {
                 "missing": _not_a_lead() | why | money[1],
@@ -194,7 +198,7 @@ def lead_rows(
     scored_at: datetime,
 ) -> list[Row]:
     """The rows of `scores` for leads."""
-    vectors, rows = _vectors(columns), []
+    vectors, rows, fields = _vectors(columns), [], voice.feature_set.declared
     for i, name in enumerate(ids):
         chance = float(said.chances[i, -1])
         vector = vectors[i]
@@ -205,7 +209,11 @@ def lead_rows(
             | {f"convert_{d}d_probability": float(said.chances[i, k]) for k, d in enumerate((30, 60, 90))}
             | dict.fromkeys(ONLY_DEALS)
             | {"trend": trend_of(chance, float(before[i])), "base_value": float(said.base[i])}
-            | {"reasons": told("lead", said.names, said.effects[i], vector, float(said.base[i]), chance)}
+            | {
+                "reasons": told(
+                    "lead", said.names, said.effects[i], vector, float(said.base[i]), chance, fields
+                )
+            }
             | {"effects": _whole("lead", said.names, said.effects[i])}
             | {
                 "missing": dict.fromkeys(ONLY_DEALS, "only deals have it"),

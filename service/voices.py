@@ -223,6 +223,8 @@ class Voices:
             except Gone as error:
                 bundle = f"version {bundle.manifest.version} learned on features that have changed since: {error}; train it anew"
         amount = await self.bundle("amount") if model == "win" else None
+        if isinstance(amount, Bundle) and not reads(amount, wanted):
+            wanted = together(wanted, amount)
         if not isinstance(amount, Bundle) or not reads(amount, wanted):
             amount = None
         if isinstance(bundle, Bundle):
@@ -308,7 +310,18 @@ def set_of(bundle: Bundle) -> FeatureSet:
         return SETS[manifest.feature_set]
     if not manifest.definitions:
         raise Gone("it does not say by which definitions it learned")
-    return learned_on(manifest.feature_set, manifest.definitions)
+    return learned_on(manifest.feature_set, manifest.definitions, manifest.declared)
+
+
+def together(wanted: FeatureSet, other: Bundle) -> FeatureSet:
+    """A set with what another version reads besides, so that both can be asked about the same columns; as it is where
+    the two learned on different definitions of one feature."""
+    try:
+        more = tuple(one for one in set_of(other).features if one.name not in wanted.names)
+    except Gone:
+        return wanted
+    found = FeatureSet(wanted.name, wanted.entity, (*wanted.features, *more), wanted.entities)
+    return found if more and reads(other, found) else wanted
 
 
 def reads(bundle: Bundle, wanted: FeatureSet) -> bool:

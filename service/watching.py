@@ -13,7 +13,7 @@ import numpy as np
 import structlog
 
 from features import about
-from features.catalogue import SETS
+from features.catalogue import SETS, Gone
 from features.facts import Array, instant
 from features.labels import labels_of
 from features.quality import broken, drift, stability
@@ -21,11 +21,13 @@ from features.reading import Spine, loader, values
 from features.spec import FeatureSet
 from ml import metrics
 from registry import champion
+from registry.bundle import Bundle
 from service.challenge import standing, take_place
 from service.db import Database
 from service.jobs import Job, enqueue
 from service.settings import Settings
 from service.store import Instants, Store, store_of
+from service.voices import set_of, voices_of
 from service.worker import Handler
 
 log = structlog.get_logger()
@@ -223,13 +225,25 @@ async def why_train(
     )
 
 
+async def _read_by(database: Database, settings: Settings, model: str, version: int) -> FeatureSet:
+    """The features by the definitions that the version learned on; today's where it may not speak."""
+    found = await voices_of(database, settings).version(model, version)
+    try:
+        return set_of(found) if isinstance(found, Bundle) else SETS[WATCHED[model]]
+    except Gone:
+        return SETS[WATCHED[model]]
+
+
 async def watch(database: Database, settings: Settings, model: str, at: datetime | None = None) -> Row | None:
     """Looks at one model and keeps the report; None where no trained version serves."""
     serving = await champion.champion(database, model)
     if serving is None:
         return None
     store, moment = store_of(database, settings.redis_url), at or datetime.now(UTC)
-    now, wanted = await store.now(is_fresh=True), SETS[WATCHED[model]]
+    now, wanted = (
+        await store.now(is_fresh=True),
+        await _read_by(database, settings, model, serving["version"]),
+    )
     row = await champion.version_row(database, model, serving["version"])
     weeks, count = await weeks_of(store, model, wanted, now, moment)
     features = of_features(weeks, wanted, row["card"].get("statistics", {}))

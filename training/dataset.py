@@ -21,12 +21,23 @@ from features.facts import instant as at_instant
 from features.labels import WON_AT_LAST, Fates, Label, converted_within, won_within
 from features.offline import digest, training_set
 from features.quality import described
-from features.spec import FeatureSet, coded
+from features.spec import Feature, FeatureSet, coded
 from ml.frame import Frame
 from ml.lead import LeadPanel
 from ml.panel import LOST, WON, Panel
 from training import judge
-from training.states import DAY, WEEK, States, fates, filled_at, first_close, leads_of, open_stages, states
+from training.states import (
+    DAY,
+    WEEK,
+    States,
+    fates,
+    fields_filled_at,
+    filled_at,
+    first_close,
+    leads_of,
+    open_stages,
+    states,
+)
 
 MONDAY = 4 * DAY
 """1970-01-05, a Monday: landmarks lie on Mondays."""
@@ -182,12 +193,38 @@ async def deal_panel(
     outcome = outcomes(history, deal, instant, stages)
     whole = Panel(deal, instant / DAY, stage, features, outcome, until / DAY)
     taken = order[deal] < share.now
+    keys = {
+        name: field.key for name, field in feature_set.declared.items() if field.entity == feature_set.entity
+    }
     frame, outcome = frame.filter(pl.Series(taken)), outcome[taken]
     return DealSet(
         whole.take(taken), frame.with_columns(pl.Series("outcome", outcome)), history.names, stages,
-        digest(frame, outcome), fates(history), history.amount[now][taken], filled_at(history), available,
+        digest(frame, outcome), fates(history), history.amount[now][taken],
+        filled_at(history) | await fields_filled_at(fetch, as_of, history.names, keys), available,
         Wider(whole, order, share),
     )  # fmt: skip
+
+
+SELDOM = ("deal_room", "deal_notes")
+"""Lists that many companies keep none of."""
+
+
+def idle(found: DealSet | LeadSet, feature_set: FeatureSet) -> list[str]:
+    """Features of custom fields and of seldom lists of which every row says the same: there is nothing to learn from."""
+    wider = found.wider if isinstance(found, DealSet) else None
+    frame = (wider.panel if wider else found.panel).frame
+    return [
+        name for name in frame.columns if _is_seldom(feature_set[name]) and _is_constant(frame.column(name))
+    ]
+
+
+def _is_seldom(one: Feature) -> bool:
+    return one.declared is not None or any(name in one.columns for name in SELDOM)
+
+
+def _is_constant(column: Array) -> bool:
+    known = column[np.isfinite(column)]
+    return not len(known) or (len(known) == len(column) and bool(known.min() == known.max()))
 
 
 def window(at: Array) -> tuple[datetime, datetime] | None:

@@ -94,6 +94,8 @@ def _late(looks: Looks, order: Array, first: Array, ended_at: Array) -> list[Ref
 
 def behind(column: str, feature_set: FeatureSet) -> tuple[str, ...]:
     """The features that read a column of deals, or come from what it points to."""
+    if column in feature_set.declared:
+        return (column,)
     entity = PARENTS.get(column)
     return tuple(
         f.name

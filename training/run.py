@@ -13,14 +13,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from features.catalogue import SETS
+from features.catalogue import SETS, widened
+from features.custom import Declared, declared
 from features.reading import read_calendar
+from features.spec import FeatureSet
 from ml.leak import Refusal
 from registry import bundle, champion
 from registry.bundle import Bundle, Manifest, Refused
 from registry.verdict import REQUIRED_AMOUNTS, REQUIRED_DEALS, REQUIRED_LEADS
 from training import amount, arrivals, cards, guard, lead, states, win
-from training.dataset import DealSet, deal_panel, lead_set
+from training.dataset import DealSet, deal_panel, idle, lead_set
 from training.judge import Tell
 from training.trained import Evidence, Trained, best
 
@@ -48,23 +50,32 @@ class Training:
     most: int = MOST_ROWS
     _deals: DealSet | None = None
     _refusals: tuple[Refusal, ...] = ()
+    _fields: tuple[Declared, ...] | None = None
+
+    async def feature_set(self, name: str) -> FeatureSet:
+        """A set of the catalogue with the custom fields that are declared as features; those are read once."""
+        if self._fields is None:
+            self._fields = await declared(self.connection.fetch)
+        return widened(SETS[name], self._fields)
 
     async def deals(self) -> DealSet:
-        """The landmarks of deals without what the guard refused; read once."""
+        """The landmarks of deals without what the guard refused, and without what never differs; read once."""
         if self._deals is None:
-            feature_set = SETS["deal_win"]
+            feature_set = await self.feature_set("deal_win")
             found = await deal_panel(
                 self.connection.fetch, feature_set, self.as_of, most=self.most, tell=self.tell
             )
             self._refusals = tuple(guard.refused(found, feature_set)) if len(found.panel) else ()
-            self._deals = found.without([one.column for one in self._refusals])
+            refused = [one.column for one in self._refusals]
+            self._deals = found.without([*refused, *idle(found, feature_set)])
         return self._deals
 
     async def win(self) -> list[Trained]:
         found = await self.deals()
         present = await states.evidence(self.connection.fetch, self.as_of)
         return win.learn(
-            found, SETS["deal_win"], self.as_of, evidence=Evidence(REQUIRED_DEALS, present), refusals=self._refusals,
+            found, await self.feature_set("deal_win"), self.as_of,
+            evidence=Evidence(REQUIRED_DEALS, present), refusals=self._refusals,
             champion=await self.champion("win"), fiscal_start=(await read_calendar(self.connection.fetch)).first_month,
             workers=self.workers, tell=self.tell,
         )  # fmt: skip
@@ -73,17 +84,18 @@ class Training:
         found = await self.deals()
         present = await states.evidence(self.connection.fetch, self.as_of)
         return amount.learn(
-            found, SETS["deal_win"], self.as_of, evidence=Evidence(REQUIRED_AMOUNTS, present), refusals=self._refusals,
+            found, await self.feature_set("deal_win"), self.as_of, evidence=Evidence(REQUIRED_AMOUNTS, present), refusals=self._refusals,
             workers=self.workers, tell=self.tell,
         )  # fmt: skip
 
     async def lead(self) -> list[Trained]:
-        feature_set = SETS["lead_convert"]
+        feature_set = await self.feature_set("lead_convert")
         found = await lead_set(self.connection.fetch, feature_set, self.as_of, most=self.most, tell=self.tell)
         refusals = tuple(lead.refused(found)) if len(found.panel) else ()
         present = await states.evidence(self.connection.fetch, self.as_of, of_leads=True)
+        gone = [*(one.column for one in refusals), *idle(found, feature_set)]
         return lead.learn(
-            found.without([one.column for one in refusals]), feature_set, self.as_of,
+            found.without(gone), feature_set, self.as_of,
             evidence=Evidence(REQUIRED_LEADS, present), refusals=refusals, workers=self.workers, tell=self.tell,
         )  # fmt: skip
 
@@ -92,8 +104,10 @@ class Training:
         present = await states.evidence(self.connection.fetch, self.as_of)
         if not present["closed_won"]:
             return []
+        feature_set = await self.feature_set("deal_win")
         return await arrivals.learn(
-            self.connection.fetch, SETS["deal_win"], self.as_of, without=tuple(one.column for one in self._refusals),
+            self.connection.fetch, feature_set, self.as_of,
+            without=tuple(name for name in feature_set.names if name not in found.panel.frame.columns),
             evidence=Evidence(REQUIRED_DEALS, present), panel=found, workers=self.workers, tell=self.tell,
         )  # fmt: skip
 
@@ -148,6 +162,7 @@ def manifest_of(one: Trained, version: int) -> Manifest:
         model=one.model, version=version, tier=one.tier, feature_set=one.feature_set.name,
         fingerprint=one.feature_set.fingerprint, features=tuple(one.features), training_as_of=one.as_of,
         definitions={name: one.feature_set.definitions[name] for name in one.features},
+        declared=tuple(field for name, field in one.feature_set.declared.items() if name in one.features),
         categories=tuple(name for name in one.feature_set.categories if name in one.features),
         created_at=datetime.now(UTC), metrics=one.metrics, calibration=one.calibration, gate=one.evidence.document(),
         background=one.background, code_version=code_version(), data_sha256=one.data_sha256,

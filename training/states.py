@@ -3,7 +3,7 @@
 Instants are float microseconds since 1970 (`features.facts`) while they are joined, days where models read them.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -138,6 +138,28 @@ def filled_at(history: States) -> dict[str, Array]:
         first = np.full(size, np.inf)
         np.minimum.at(first, history.deal[mask], history.from_at[mask])
         found[name] = np.where(np.isfinite(first), first, np.nan)
+    return found
+
+
+_FIRST = """
+SELECT o.id::text AS id, f.key, min(o.from_at) AS first_at
+FROM known.opportunities o, LATERAL jsonb_object_keys(o.custom::jsonb) AS f(key)
+WHERE o.custom IS NOT NULL AND o.from_at <= $1 AND o.from_at < o.to_at AND f.key = ANY($2::text[])
+GROUP BY o.id, f.key"""
+
+
+async def fields_filled_at(
+    fetch: Any, as_of: Any, names: Sequence[str], keys: Mapping[str, str]
+) -> dict[str, Array]:
+    """When custom fields of deals were filled in first, by feature (`keys`: feature → key) and number of the deal."""
+    if not keys:
+        return {}
+    place = {name: number for number, name in enumerate(names)}
+    found = {feature: np.full(len(names), np.nan) for feature in keys}
+    by_key = {key: feature for feature, key in keys.items()}
+    for row in await fetch(_FIRST, as_of, list(by_key)):
+        if row["id"] in place:
+            found[by_key[row["key"]]][place[row["id"]]] = instant(row["first_at"])
     return found
 
 

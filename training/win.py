@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from features.catalogue import SETS
 from features.facts import Array
 from features.spec import FeatureSet
 from ml import metrics
@@ -249,7 +248,7 @@ def _candidate(
             judge.beside_champion(judged, ours[main], theirs, main),
         ]
     own += [
-        verdict.available([name for name in found.panel.frame.columns if name not in SETS["deal_win"].names]),
+        verdict.available([name for name in found.panel.frame.columns if name not in feature_set.names]),
         verdict.fast(_slowest(text, found.panel)),
     ]
     measured = {name: figures.get(f"{name}_{main}", {}).get("value") for name in ("brier", "log_loss", "ece")}

@@ -38,7 +38,7 @@ spans AS (
 SELECT s.pair, v.created_at, v.pipeline_id, v.owner_id, v.account_id, v.stage, v.status, v.stage_index,
        v.stage_probability, v.stage_since, v.stage_moves, v.stage_regressions, v.amount, v.first_amount,
        v.amount_changes, v.close_date, v.first_close_date, v.push_count, v.pushed_at, v.owner_changes, v.type,
-       v.lead_source, v.forecast_category, v.has_next_step, v.competitors
+       v.lead_source, v.forecast_category, v.has_next_step, v.competitors, v.custom
 FROM spine s
 JOIN spans v ON v.id = s.entity_id AND v.from_at <= s.known_at AND s.known_at < v.to_at
 WHERE NOT v.is_deleted

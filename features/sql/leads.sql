@@ -14,7 +14,8 @@ spans AS (
     WINDOW w AS (PARTITION BY id ORDER BY from_at, version)
 )
 SELECT s.pair, v.created_at, v.owner_id, v.status, v.status_since, v.rating, v.lead_source, v.industry,
-       v.number_of_employees, v.mql_at, v.has_phone, v.has_company, v.title, v.email_domain, v.country, v.owner_changes
+       v.number_of_employees, v.mql_at, v.has_phone, v.has_company, v.title, v.email_domain, v.country,
+       v.owner_changes, v.custom
 FROM spine s
 JOIN spans v ON v.id = s.entity_id AND v.from_at <= s.known_at AND s.known_at < v.to_at
 WHERE NOT v.is_deleted

@@ -6,7 +6,8 @@ from typing import Any
 import click
 import numpy as np
 
-from features.catalogue import ENTITIES, FEATURES, SETS, own_set
+from features.catalogue import ENTITIES, FEATURES, SETS, own_set, widened
+from features.custom import declared
 from features.facts import Array
 from features.reading import loader, values
 from service import backfilling
@@ -81,6 +82,7 @@ def check(sample: int, seed: int, as_json: bool) -> None:
 async def _differing(store: Store, entity: str, ids: Sequence[Any]) -> list[str]:
     """`id feature` of each value that the two do not have alike."""
     wanted = next((found for found in SETS.values() if found.entity == entity), None) or own_set(entity)
+    wanted = widened(wanted, await declared(store.database.fetch))
     found = []
     for start in range(0, len(ids), CHUNK):
         spine = (await store.now()).spine(ids[start : start + CHUNK])

@@ -12,7 +12,8 @@ from litestar.params import JSONBody
 from msgspec import Meta
 
 from features import about
-from features.catalogue import ENTITIES, FEATURES, SETS, fields_of, own_set
+from features.catalogue import CARRIERS, ENTITIES, FEATURES, SETS, fields_of, own_set, widened
+from features.custom import Declared, declared, made
 from features.facts import Array, instant, moment
 from features.reading import Spine, loader, values
 from features.spec import Feature, FeatureSet
@@ -123,28 +124,33 @@ class AnswerThen(msgspec.Struct, kw_only=True):
 
 # --- rules -------------------------------------------------------------------------------------------------------
 
-TABLES = {
-    "opportunity": "opportunities", "account": "accounts", "contact": "contacts", "user": "users", "team": "teams",
-    "lead": "leads",
-}  # fmt: skip
-
 
 def is_hidden(actor: Actor, feature: Feature) -> bool:
     """Whether the feature tells of a field that does not exist for this actor."""
     return any(name in hidden(actor, resource) for resource, name in fields_of(feature))
 
 
-def chosen(actor: Actor, entity: str, names: list[str] | None, set_name: str | None) -> FeatureSet:
-    """The features asked for that the actor may see. Raises 422 for a name that is none of the entity's."""
+async def fields_of_now(database: Database) -> tuple[Declared, ...]:
+    """The custom fields that are declared as features, as remembered for a moment."""
+    return await database.remember("declared fields", lambda: declared(database.fetch))
+
+
+async def chosen(
+    database: Database, actor: Actor, entity: str, names: list[str] | None, set_name: str | None
+) -> FeatureSet:
+    """The features asked for that the actor may see, custom fields that are declared as features among them. Raises 422
+    for a name that is none of the entity's."""
+    fields = await fields_of_now(database)
     if names and set_name:
         raise Invalid.at("/features", "name features or a feature_set, not both")
     if set_name:
         known = SETS.get(set_name)
         if known is None or known.entity != entity:
             raise Invalid.at("/feature_set", f"there is no set {set_name!r} of {entity} features")
-        whole = known
+        whole = widened(known, fields)
     else:
-        whole = next((s for s in SETS.values() if s.entity == entity and names), own_set(entity))
+        found = next((s for s in SETS.values() if s.entity == entity and names), None)
+        whole = widened(found, fields) if found else own_set(entity, fields)
     seen = tuple(f for f in whole.features if not is_hidden(actor, f))
     if names:
         by_name = {f.name: f for f in seen}
@@ -170,7 +176,7 @@ async def visible_rows(
     database: Database, actor: Actor, entity: str, ids: list[UUID]
 ) -> list[dict[str, Any]]:
     """The records asked for, with their parents; 404 when one is not there for this actor."""
-    table = TABLES[entity]
+    table = CARRIERS[entity]
     params = Params([list(dict.fromkeys(ids))])
     parents = {"opportunity": ", t.owner_id, t.account_id", "lead": ", t.owner_id"}.get(entity, "")
     if entity == "user" and not actor.sees_all:
@@ -224,10 +230,10 @@ async def catalogue(database: NamedDependency[Database], actor: NamedDependency[
     """Every feature with its meaning, range, lineage and version, and the fingerprints of the sets."""
     require(actor, "features", "read")
     reading = await readers(database)
-    items = [described(f, reading) for f in FEATURES if not is_hidden(actor, f)]
-    return FeatureList(
-        items=items, next=None, feature_sets={n: found.fingerprint for n, found in SETS.items()}
-    )
+    fields = await fields_of_now(database)
+    items = [described(f, reading) for f in (*FEATURES, *map(made, fields)) if not is_hidden(actor, f)]
+    sets = {name: widened(found, fields).fingerprint for name, found in SETS.items()}
+    return FeatureList(items=items, next=None, feature_sets=sets)
 
 
 @post("/features/online", status_code=200, opt={"body": Ask, "answer": Answer, "statuses": (404,)})
@@ -239,7 +245,7 @@ async def online(
 ) -> Response[bytes]:
     """The features of up to 1,000 entities as of now."""
     require(actor, "features", "read")
-    wanted = chosen(actor, data.entity, data.features, data.feature_set)
+    wanted = await chosen(database, actor, data.entity, data.features, data.feature_set)
     rows = await visible_rows(database, actor, data.entity, data.ids)
     store = store_of(database, settings.redis_url)
     now = await store.now()
@@ -265,7 +271,8 @@ async def historical(
 ) -> Response[bytes]:
     """The features of up to 1,000 pairs, each as of its instant with what was known then."""
     require(actor, "features", "read")
-    wanted, now = chosen(actor, data.entity, data.features, data.feature_set), datetime.now(UTC)
+    wanted = await chosen(database, actor, data.entity, data.features, data.feature_set)
+    now = datetime.now(UTC)
     for index, pair in enumerate(data.pairs):
         if pair.as_of.tzinfo is None or pair.as_of.year < 1971:
             raise Invalid.at(f"/pairs/{index}/as_of", "must be an instant with its zone")

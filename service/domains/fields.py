@@ -4,6 +4,7 @@ A field is usable in filters, sorts, groups, expand-free lists, imports and rule
 `POST /fields/{id}/index` builds an index on it without locking writes; a unique field gets its index by itself.
 """
 
+from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
@@ -21,7 +22,7 @@ from service.access import ROLES, Actor, require
 from service.crud import crud
 from service.custom import FieldType
 from service.db import Database, Tx, business_table, metadata, table_named
-from service.errors import Conflict, Invalid
+from service.errors import Conflict, Invalid, Pointer
 from service.jobs import Job
 from service.resource import Resource, Row
 from service.rules import fault, refuse
@@ -34,6 +35,7 @@ from service.writes import locked
 KnownAt = Literal["always", "at_close"]
 Choice = Annotated[list[Annotated[str, Meta(min_length=1, max_length=100)]], Meta(max_length=500)]
 RoleNames = Annotated[list[Literal[ROLES]], Meta(max_length=len(ROLES))]  # type: ignore[valid-type]
+Unit = Annotated[str, Meta(min_length=1, max_length=40)]
 MOST_CHECKED = 100_000
 """Distinct values that are there before their definition and are judged when it comes."""
 
@@ -58,6 +60,9 @@ fields = business_table(
     c.texts("read_only_for"),
     c.texts("hidden_from"),
     c.whole("position"),
+    c.text("unit"),
+    c.number("minimum"),
+    c.number("maximum"),
     c.index("uq_fields_key", "entity", "key", unique=True),
     c.external("fields"),
 )
@@ -71,6 +76,7 @@ class FieldDraft(Draft, kw_only=True):
     """`entity` is a business noun such as `opportunity`; `reference_to` another one, for fields of type `reference`.
 
     `known_at` says when a value can be known: one that is only known at the close is no feature of open deals.
+    With `is_feature` models learn from it at their next training. `unit`, `minimum` and `maximum` are of numbers.
     """
 
     entity: Key
@@ -90,6 +96,9 @@ class FieldDraft(Draft, kw_only=True):
     read_only_for: Given[RoleNames] = UNSET
     hidden_from: Given[RoleNames] = UNSET
     position: Maybe[int] = UNSET
+    unit: Maybe[Unit] = UNSET
+    minimum: Maybe[float] = UNSET
+    maximum: Maybe[float] = UNSET
 
 
 FieldPatch = patch_of(FieldDraft, "entity", "key", "type", "reference_to")
@@ -98,6 +107,9 @@ FieldItem = item_of(fields, FieldDraft, is_indexed=bool)
 # Rules ---------------------------------------------------------------------------------------------
 
 CHOICES = frozenset({"select", "multi_select"})
+NUMBERS = frozenset({"number", "integer", "currency"})
+LEARNED = frozenset({"opportunity", "account", "contact", "user", "team", "lead"})
+"""Nouns whose fields can be features."""
 
 
 def index_name(entity: str, key: str) -> str:
@@ -126,9 +138,30 @@ def check(new: Row, old: Row | None) -> None:
         faults.append(fault("reference_to", "is no record that one can point at, such as account"))
     if new.get("is_unique") and kind in ("multi_select", "boolean"):
         faults.append(fault("is_unique", f"makes no sense for {kind}"))
-    refuse(faults)
+    refuse([*faults, *_of_models(new, old), *_of_numbers(new)])
     if new.get("default_value") is not None:
         _judge(new, new["default_value"], "default_value")
+
+
+def _of_models(new: Row, old: Row | None) -> Iterator[Pointer]:
+    """A feature belongs to a noun that models look at, and is known while its record is open."""
+    if not new.get("is_feature") or (old and old["is_feature"] and old["known_at"] == new["known_at"]):
+        return
+    if new["entity"] not in LEARNED:
+        yield fault("is_feature", f"is for fields of {', '.join(sorted(LEARNED))}")
+    if new.get("known_at") == "at_close":
+        yield fault(
+            "is_feature", "is not for what is only known at the close: a model would learn the outcome"
+        )
+
+
+def _of_numbers(new: Row) -> Iterator[Pointer]:
+    for name in ("unit", "minimum", "maximum"):
+        if new.get(name) is not None and new["type"] not in NUMBERS:
+            yield fault(name, f"belongs to {', '.join(sorted(NUMBERS))}")
+    low, high = new.get("minimum"), new.get("maximum")
+    if low is not None and high is not None and low > high:
+        yield fault("maximum", "lies below the minimum")
 
 
 def _judge(row: Row, value: Any, member: str) -> None:

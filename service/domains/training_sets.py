@@ -79,6 +79,7 @@ async def _status(database: Database, actor: Actor, set_id: UUID) -> str:
 async def ask(
     request: Web,
     tx: NamedDependency[Tx],
+    database: NamedDependency[Database],
     settings: NamedDependency[Settings],
     actor: NamedDependency[Actor],
     entity: FromQuery[Entity],
@@ -89,7 +90,7 @@ async def ask(
     """Queues a training set of a spine: a CSV or Parquet file with `entity_id`, `as_of` and whatever is to stand beside."""
     require(actor, "features", "query")
     kind, now, wanted = kind_of(request), datetime.now(UTC), _listed(labels)
-    seen = chosen(actor, entity, _listed(features) or None, feature_set)
+    seen = await chosen(database, actor, entity, _listed(features) or None, feature_set)
     historical.check_labels(entity, wanted)
     spine = historical.read_spine(await request.body(), kind, now)
     set_id, folder = new_id(), historical.folder_of(settings)
@@ -97,7 +98,7 @@ async def ask(
     spine.write_parquet(folder / f"{set_id}.spine.parquet")
     payload = {
         "set": str(set_id), "entity": entity, "feature_set": feature_set or "", "features": list(seen.names),
-        "labels": wanted, "until": now.isoformat(),
+        "labels": wanted, "until": now.isoformat(), "fields": msgspec.to_builtins(list(seen.declared.values())),
     }  # fmt: skip
     job = await enqueue(tx, "features.historical", payload, actor=actor)
     url = f"/api/v1/features/historical/{set_id}/file"

@@ -6,9 +6,10 @@ from litestar import MediaType, Request, Response, get
 from litestar.di import NamedDependency
 
 from features.catalogue import ENTITIES, FEATURES
+from features.custom import made
 from service.access import require
 from service.db import Database
-from service.domains.features import described, is_hidden, readers
+from service.domains.features import described, fields_of_now, is_hidden, readers
 from service.web.frame import Visit
 from service.web.render import page
 
@@ -44,7 +45,8 @@ async def features_page(request: Web, visit: NamedDependency[Visit]) -> Response
     require(visit.actor, "features", "read")
     wanted = request.query_params.get("q", "")[:100].strip().lower()
     reading, alarms = await readers(visit.database), await drifted(visit.database)
-    shown = [described(one, reading) for one in FEATURES if not is_hidden(visit.actor, one)]
+    every = (*FEATURES, *map(made, await fields_of_now(visit.database)))
+    shown = [described(one, reading) for one in every if not is_hidden(visit.actor, one)]
     found = [one for one in shown if wanted in f"{one.name} {one.meaning}".lower()]
     groups = [
         {"name": NAMES[entity], "features": [one for one in found if one.entity == entity]}

@@ -11,7 +11,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from features.catalogue import ENTITIES, SETS, own_set
+from features.catalogue import ENTITIES, SETS, own_set, widened
+from features.custom import Declared
 from features.facts import Array, Calendar, instant
 from features.online import Online
 from features.reading import Spine, loader, values
@@ -23,6 +24,8 @@ from tests.servers import Servers
 pytestmark = pytest.mark.anyio
 
 CALENDAR = Calendar()
+FAR = Calendar("Pacific/Auckland", 7)
+"""A company on the other side of the day, whose year begins in July."""
 ENTITY_IDS = {
     "opportunity": "deals", "account": "accounts", "user": "reps", "lead": "leads", "contact": "contacts", "team": "teams",
 }  # fmt: skip
@@ -59,8 +62,21 @@ async def history(servers: Servers, database_name: str) -> AsyncIterator[asyncpg
     await connection.close()
 
 
+TYPES = {
+    "seats": "number", "worth": "currency", "agreed": "boolean", "renewal": "date", "called": "datetime", "tier": "select",
+    "regions": "multi_select", "remark": "text",
+}  # fmt: skip
+FIELDS = tuple(
+    Declared(entity=entity, key=key, label=key.capitalize(), type=kind)
+    for entity in ENTITY_IDS
+    for key, kind in TYPES.items()
+)
+"""Custom fields of every kind on every entity."""
+
+
 def sets() -> list[FeatureSet]:
-    return [*SETS.values(), *(own_set(name) for name in ENTITY_IDS)]
+    """Those that models learn from, and all features of each entity, custom fields included."""
+    return [*(widened(one, FIELDS) for one in SETS.values()), *(own_set(name, FIELDS) for name in ENTITY_IDS)]
 
 
 def spine(pairs: list[tuple[UUID, datetime]]) -> Spine:
@@ -80,14 +96,14 @@ def differences(left: dict[str, Array], right: dict[str, Array]) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize(("seed", "calendar"), [(1, CALENDAR), (2, FAR)])
 async def test_online_is_offline_and_later_events_change_nothing(
-    history: asyncpg.Connection, seed: int
+    history: asyncpg.Connection, seed: int, calendar: Calendar
 ) -> None:
     """Facts are kept as events come in, then read later, after the clock alone has moved past windows and Mondays."""
     world = World(seed)
     redis = FakeRedis()
-    online = Online(redis, history.fetch, CALENDAR)
+    online = Online(redis, history.fetch, calendar)
     served = []
     before = hour(-1)
     for day in range(6, DAYS, 14):
@@ -96,7 +112,7 @@ async def test_online_is_offline_and_later_events_change_nothing(
         await refresh_changed(world, online, before, now)
         before = now
         for hours in (0, world.random.choice([1, 24 * 7, 24 * 8, 24 * 13])):
-            reader = Online(FakeRedis(redis.held), history.fetch, CALENDAR) if hours else online
+            reader = Online(FakeRedis(redis.held), history.fetch, calendar) if hours else online
             for feature_set in sets():
                 asked = everyone(world, feature_set, now + timedelta(hours=hours))
                 columns, _ = await reader.values(feature_set, asked)
@@ -104,7 +120,7 @@ async def test_online_is_offline_and_later_events_change_nothing(
     await fill(history, world.rows)
     for feature_set, known, asked, columns in served:
         as_known = Spine(asked.ids, asked.as_of, np.full(len(asked), instant(known)))
-        again = await values(loader(history.fetch, CALENDAR), feature_set, as_known)
+        again = await values(loader(history.fetch, calendar), feature_set, as_known)
         assert differences(columns, again) == [], f"{feature_set.name} at {known}"
     assert len(served) > 100
 
@@ -186,6 +202,8 @@ async def in_duckdb(history: asyncpg.Connection) -> duckdb.DuckDBPyConnection:
         "stakeholders",
         "stages",
         "users",
+        "contacts",
+        "teams",
     ):
         kinds = await history.fetch(
             "SELECT a.attname, format_type(a.atttypid, NULL) AS kind FROM pg_attribute a"

@@ -87,7 +87,7 @@ async def wrong(
 
 
 async def test_a_slow_reading_finds_the_same_values(history: asyncpg.Connection) -> None:
-    world = World(11)
+    world = World(12)
     await fill(history, world.rows)
     assert await wrong(history, world, world.spine(world.deals, 1500)) == []
 
@@ -115,7 +115,7 @@ async def test_a_fault_in_the_counting_is_seen(
     exec(compile(SOURCE.replace(right, planted), "broken", "exec"), broken.__dict__)
     monkeypatch.setattr(facts.Known, "of", broken.Known.of)
     monkeypatch.setattr(facts.Known, "_where", broken.Known._where)
-    world = World(11)
+    world = World(12)
     await fill(history, world.rows)
     assert seen_in in await wrong(history, world, world.spine(world.deals, 1500))
 
@@ -136,7 +136,7 @@ async def test_a_fault_in_the_sql_is_seen(
     one = next(s for s in ENTITIES["opportunity"].sources if s.name == source)
     assert right in one.statement
     monkeypatch.setitem(one.__dict__, "statement", one.statement.replace(right, planted))
-    world = World(11)
+    world = World(12)
     await fill(history, world.rows)
     assert seen_in in await wrong(history, world, world.spine(world.deals, 1500))
 

@@ -1,8 +1,11 @@
-"""A small company with awkward histories: tied instants, instants on a window's edge, late records, planned meetings.
+"""A small company with awkward histories: tied instants, instants on a window's edge, late records, planned meetings,
+deals that are closed and opened again, deleted and restored, merged and taken apart, values of custom fields of any kind.
 
 All instants are full hours of 200 days, so that ties and edges are common rather than lucky.
 """
 
+import itertools
+import json
 import random
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -16,8 +19,12 @@ START = datetime(2026, 1, 1, tzinfo=UTC)
 DAYS = 200
 HOUR = timedelta(hours=1)
 STAGES = ("prospecting", "qualification", "proposal", "negotiation")
-CATALOGUES = ("stages", "products", "users")
+CATALOGUES = ("stages", "products", "users", "teams")
 EDGES = (7, 14, 28, 90)
+TABLES = (
+    "stages", "products", "users", "teams", "accounts", "contacts", "opportunities", "activities", "stakeholders",
+    "lines", "leads",
+)  # fmt: skip
 
 Row = dict[str, Any]
 
@@ -41,6 +48,13 @@ class World:
         self.accounts = [self._account() for _ in range(5)]
         self.deals = [self._deal() for _ in range(30)]
         self.leads = [self._lead() for _ in range(15)]
+        for contact in dict.fromkeys(self.contacts):
+            self._plain("contacts", contact)
+        for team in self.teams:
+            self._plain("teams", team)
+        self._merge("account_id", "accounts", self.accounts[0], self.accounts[1])
+        self._merge("opportunity_id", "opportunities", self.deals[0], self.deals[1])
+        self._merge("opportunity_id", "opportunities", self.deals[2], self.deals[3])
 
     def new_id(self) -> UUID:
         return UUID(int=self.random.getrandbits(128), version=4)
@@ -55,13 +69,60 @@ class World:
             )
             self._happens(at, name, state)
 
+    def between(self, table: str, name: UUID, start: datetime, stop: datetime, change: Row) -> None:
+        """Changes what is known of a record in a span; versions are cut where it begins and ends."""
+        rows = self.rows[table]
+        own = [row for row in rows if row["id"] == name]
+        cut: list[Row] = []
+        for row in own:
+            begin, end = row["known_from"], row["known_to"]
+            edges = [begin, *(at for at in (start, stop) if begin < at < end), end]
+            for low, high in itertools.pairwise(edges):
+                inside = start <= low < stop
+                cut.append(row | {"known_from": low, "known_to": high} | (change if inside else {}))
+                self._happens(low, name, cut[-1])
+        self.rows[table] = [row for row in rows if row["id"] != name] + [
+            row | {"version": number} for number, row in enumerate(cut, start=1)
+        ]
+
+    def _merge(self, link: str, table: str, loser: UUID, winner: UUID) -> None:
+        """The loser is gone for some weeks and what belongs to it is the winner's; then the merge is taken back."""
+        start = self._hour(1500, 2500)
+        span = instant(start), instant(start + self.random.choice([24 * 7, 24 * 28, 24 * 40]))
+        self.between(table, loser, *span, {"deleted_at": span[0]})
+        for other in list(self.rows):
+            belongs = {row["id"] for row in self.rows[other] if row.get(link) == loser}
+            for name in sorted(belongs):
+                self.between(other, name, *span, {link: winner})
+
+    def _plain(self, table: str, name: UUID) -> None:
+        """A record of which only its custom fields are looked at."""
+        at = self._hour(0, 2000)
+        states = [{"cf": self._cf(), "deleted_at": None} for _ in range(2)]
+        self.versions(table, name, [(instant(at), states[0]), (instant(at + self._hour(0, 2000)), states[1])])
+
+    def _cf(self) -> str:
+        """Values of custom fields as the column holds them, some of them of another type than was declared."""
+        values: Row = {
+            "seats": self.random.choice([5, 0, -2.5, "five", None]),
+            "worth": self.random.choice(["1200.50", "-3", "much"]),
+            "agreed": self.random.choice([True, False, "yes"]),
+            "renewal": self.random.choice(["2026-03-01", "2026-07-31", "soon"]),
+            "called": self.random.choice(["2026-02-01T09:00:00.000000Z", ""]),
+            "tier": self.random.choice(["gold", "silver", 3]),
+            "regions": self.random.choice([["south", "north"], ["north"], []]),
+            "remark": self.random.choice(["", "short", "x" * 5_000]),
+        }
+        kept = {key: value for key, value in values.items() if self.random.random() < 0.7}
+        return json.dumps(kept if self.random.random() < 0.8 else {})
+
     def known_by(self, at: datetime) -> dict[str, list[Row]]:
         """What the tables held at an instant: nothing that became known later, but for the catalogues."""
         return {
             table: [
                 row | {"known_to": row["known_to"] if row["known_to"] <= at else FOREVER}
                 for row in rows
-                if row["known_from"] <= at or table in CATALOGUES
+                if row["known_from"] <= at or (table in CATALOGUES and row["version"] == 1)
             ]
             for table, rows in self.rows.items()
         }
@@ -111,7 +172,15 @@ class World:
         for number, name in enumerate(self.reps):
             first = None if number == 0 else date(2025, 10, number)
             self.versions(
-                "users", name, [(instant(0), {"start_date": first, "team_id": self.teams[number % 2]})]
+                "users",
+                name,
+                [
+                    (instant(0), {"start_date": first, "team_id": self.teams[number % 2], "cf": "{}"}),
+                    (
+                        instant(2000),
+                        {"start_date": first, "team_id": self.teams[number % 2], "cf": self._cf()},
+                    ),
+                ],
             )
 
     def _contact(self) -> UUID:
@@ -128,6 +197,7 @@ class World:
             "segment": "smb",
             "number_of_employees": self.random.choice([None, 10, 900]),
             "annual_revenue": Decimal("125000.50"),
+            "cf": self._cf(),
             "deleted_at": None,
         }
         later = at + self._hour(0, 900)
@@ -154,6 +224,7 @@ class World:
             "next_step": None,
             "forecast_category": "pipeline",
             "competitor_ids": [],
+            "cf": "{}",
             "deleted_at": None,
         }
         states = [(instant(at), state)]
@@ -162,7 +233,11 @@ class World:
             state = state | self._change(state, instant(at))
             states.append((instant(at), state))
             if state["status"] != "open":
-                break
+                if self.random.random() < 0.5:
+                    break
+                at += self.random.choice([0, 24, self._hour(1, 400)])
+                state = state | {"status": "open", "stage": "negotiation", "closed_at": None}
+                states.append((instant(at), state))
         self.versions("opportunities", name, states)
         self._beside(name, state, at)
         return name
@@ -178,7 +253,10 @@ class World:
                 {"amount_home": Decimal(self.random.randrange(1, 9) * 500), "next_step": "call"},
                 {"owner_id": self.random.choice(self.reps), "competitor_ids": [self.new_id()]},
                 {"account_id": self.random.choice(self.accounts)},
-                {"deleted_at": at} if self.random.random() < 0.2 else {"next_step": ""},
+                {"cf": self._cf()},
+                {"deleted_at": None if state["deleted_at"] else at}
+                if self.random.random() < 0.4
+                else {"next_step": ""},
             ]
         )
 
@@ -257,12 +335,13 @@ class World:
             "email": "a@acme.example",
             "address": None,
             "converted_at": None,
+            "cf": self._cf(),
             "deleted_at": None,
         }
         states = [(instant(at), state)]
         for status in ("working", self.random.choice(["converted", "unqualified"])):
             at += self.random.choice([0, 24, self._hour(1, 600)])
-            state = state | {"status": status, "owner_id": self.random.choice(self.reps)}
+            state = state | {"status": status, "owner_id": self.random.choice(self.reps), "cf": self._cf()}
             states.append((instant(at), state))
         self.versions("leads", name, states)
         for _ in range(self.random.randrange(6)):
@@ -278,17 +357,7 @@ class World:
 
 async def fill(connection: Any, rows: dict[str, list[Row]]) -> None:
     """Replaces what history holds."""
-    for table in (
-        "stages",
-        "products",
-        "users",
-        "accounts",
-        "opportunities",
-        "activities",
-        "stakeholders",
-        "lines",
-        "leads",
-    ):
+    for table in TABLES:
         await connection.execute(f"TRUNCATE history.{table}")
         if found := rows.get(table):
             names = [*found[0], "event_id"]

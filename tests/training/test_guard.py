@@ -3,14 +3,17 @@
 from dataclasses import replace
 from datetime import UTC, datetime
 
+import asyncpg
 import numpy as np
 import pytest
 
-from features.catalogue import SETS
+from features.catalogue import SETS, learned_on, widened
+from features.custom import Declared
 from ml.frame import Frame
 from registry.verdict import REQUIRED_DEALS
 from training import guard, judge, win
-from training.dataset import deal_panel
+from training.dataset import deal_panel, idle
+from training.run import manifest_of
 from training.trained import Evidence
 
 pytestmark = pytest.mark.anyio
@@ -139,3 +142,41 @@ async def test_leaks_are_found_whatever_they_are_called_and_honest_columns_pass(
         "late fill": "availability", "proxy": checks["proxy"], "double": "value", "word": "value",
     }  # fmt: skip
     assert checks["proxy"] in ("proxy", "value")
+
+
+# --- custom fields -------------------------------------------------------------------------------------------------
+
+
+async def test_custom_fields_are_learned_from_unless_they_know_the_outcome(
+    database, company, servers, database_name
+):
+    """One honest field, one that is filled in at the close, one that nobody fills in; planted in history."""
+    owner = await asyncpg.connect(servers.owner_url(database_name))
+    try:
+        await owner.execute(
+            "UPDATE history.opportunities SET cf = jsonb_build_object('seats', 1 + hashtext(id::text) % 7)"
+            " || CASE WHEN status = 'open' THEN '{}'::jsonb ELSE jsonb_build_object('verdict', status) END"
+        )
+    finally:
+        await owner.close()
+    fields = tuple(
+        Declared(entity="opportunity", key=key, label=key, type=kind)
+        for key, kind in (("seats", "number"), ("verdict", "select"), ("unused", "date"))
+    )
+    learned = widened(SETS["deal_win"], fields)
+    found = await deal_panel(database.fetch, learned, datetime.now(UTC))
+    told = {one.column: one for one in guard.refused(found, learned)}
+    assert "got its value at the close" in told["opportunity_cf_verdict"].reason
+    assert "opportunity_cf_seats" not in told
+    kept = found.without([*told, *idle(found, learned)])
+    assert "opportunity_cf_seats" in kept.panel.frame.columns
+    assert "opportunity_cf_unused" not in kept.panel.frame.columns
+    few = Evidence(
+        REQUIRED_DEALS,
+        {"closed_won": 12, "closed_lost": 40, "months_of_history": 3, "stage_history_share": 1},
+    )
+    (trained,) = win.learn(kept, learned, datetime.now(UTC), evidence=few, workers=1)
+    manifest = manifest_of(trained, 1)
+    assert [one.key for one in manifest.declared] == ["seats"]
+    again = learned_on("deal_win", manifest.definitions, manifest.declared)
+    assert again["opportunity_cf_seats"].declared.label == "seats"
