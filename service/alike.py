@@ -230,7 +230,7 @@ kinds AS MATERIALIZED (SELECT array_agg(key) FILTER (WHERE key ~ '^[edpa]:') AS 
     AND t.id <> {besides} AND {seen} LIMIT {most_strong})
 UNION
 (SELECT {shown} FROM {table} t WHERE {keys} && (SELECT weak FROM kinds) AND t.deleted_at IS NULL
-    AND t.id <> {besides} AND {seen_too} LIMIT {most_weak})"""
+    AND t.id <> {besides} AND {seen} LIMIT {most_weak})"""
 
 
 async def candidates(
@@ -256,7 +256,6 @@ async def candidates(
         weak=f"'{kind.alone if to_warn else ANY_NAME}'",
         besides=f"{params.add(row.get('id') or UUID(int=0))}::uuid",
         seen=guard(actor, table, "t", params),
-        seen_too=guard(actor, table, "t", params),
         most_strong=MOST_STRONG,
         most_weak=most_weak,
     )
