@@ -3,7 +3,7 @@
 `crud(resource)` returns plain Litestar handlers made in one closure; nothing is inherited and nothing registers itself.
 """
 
-from typing import Annotated, Any
+from typing import Any
 from uuid import UUID
 
 import asyncpg
@@ -15,51 +15,30 @@ from litestar.params import FromPath
 from sqlalchemy.dialects.postgresql import JSONB
 
 from service import aggregates, custom, idempotency, past, query, saved
-from service.access import Actor, guard, hidden, may, read_only, require
+from service.access import hidden, read_only, require
+from service.amending import Reversion, amend, check_parent, discard, go_back
 from service.at_once import change_at_once, create_at_once, create_in_turn
-from service.changes import fields_of
-from service.db import Params, Tx
-from service.errors import BadRequest, Conflict, Forbidden, Invalid, NotFound
-from service.levels import require_write
+from service.errors import BadRequest, Conflict, NotFound
 from service.resource import Resource, Row, plain
-from service.rules import in_turn
-from service.shapes import Given, Name
 from service.wire import (
     Web,
     actor_of,
     answer,
     body,
-    check_version,
     database_of,
     etag,
     expected_version,
     header,
     parent_of,
 )
-from service.writes import document, locked, refuse_hidden, remove, update
-
-
-class Reversion(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    """`fields` names those to take back; left out, all of them."""
-
-    version: Annotated[int, msgspec.Meta(ge=1, le=2_000_000_000)]
-    fields: Given[Annotated[list[Name], msgspec.Meta(min_length=1, max_length=200)]] = msgspec.UNSET
+from service.writes import document, refuse_hidden
 
 
 async def _check_parent(request: Web, resource: Resource) -> dict[str, Any]:
     """The equality that a nested URL sets; 404 when the actor does not see the parent."""
-    if resource.nested is None:
-        return {}
-    parent, table = parent_of(request), resource.references[resource.nested]
-    params = Params([parent])
-    seen = guard(actor_of(request), table, "r", params)
-    if not await database_of(request).fetchval(
-        f"SELECT 1 FROM {table} r WHERE r.id = $1 AND r.deleted_at IS NULL AND {seen}", *params
-    ):
-        raise NotFound()
-    if parent is not None and request.method != "GET":
-        await require_write(database_of(request), actor_of(request), table, parent)
-    return {resource.nested: parent}
+    return await check_parent(
+        database_of(request), resource, actor_of(request), parent_of(request), write=request.method != "GET"
+    )
 
 
 def crud(resource: Resource) -> list[HTTPRouteHandler]:
@@ -138,11 +117,7 @@ def _writers(resource: Resource) -> list[HTTPRouteHandler]:
         ):
             return done
         async with database_of(request).begin() as tx:
-            if resource.tree in values:
-                await in_turn(tx, resource.table.name, resource.tree)
-            old = await locked(tx, resource, actor, record_id, parent=parent_of(request))
-            check_version(expected, old["version"])
-            await update(tx, resource, actor, old, values)
+            await amend(tx, resource, actor, record_id, values, expected, parent_of(request))
             found = await query.one(tx, resource.source, actor, record_id)
             if found is None:
                 raise Conflict("After this change you would no longer see the record.")
@@ -185,15 +160,9 @@ def _removers(resource: Resource) -> list[HTTPRouteHandler]:
     path = resource.path
 
     async def mark(request: Web, record_id: UUID, *, deleted: bool) -> None:
-        actor = actor_of(request)
-        require(actor, resource.key, "delete")
-        expected = expected_version(request)
+        expected, parent = expected_version(request), parent_of(request)
         async with database_of(request).begin() as tx:
-            old = await locked(tx, resource, actor, record_id, deleted=not deleted, parent=parent_of(request))
-            check_version(expected, old["version"])
-            if not deleted and old.get("merged_into_id"):
-                raise Conflict(f"It was merged into {old['merged_into_id']}: undo the merge instead.")
-            await remove(tx, resource, actor, old, deleted=deleted)
+            await discard(tx, resource, actor_of(request), record_id, expected, parent, deleted=deleted)
 
     @delete(path + "/{record_id:uuid}", name=f"delete {path}", status_code=204, opt={"delete": resource})
     async def gone(request: Web, record_id: FromPath[UUID]) -> None:
@@ -241,42 +210,8 @@ def _timely(resource: Resource) -> list[HTTPRouteHandler]:
         expected = expected_version(request, required=True)
         asked = await body(request, Reversion)
         async with database_of(request).begin() as tx:
-            old = await locked(tx, resource, actor, record_id, parent=parent_of(request))
-            check_version(expected, old["version"])
-            values = await _former(tx, resource, actor, old, asked)
-            await update(tx, resource, actor, old, values, data={"reverted_to": asked.version})
+            await go_back(tx, resource, actor, record_id, asked, expected, parent_of(request))
             text, version = await document(tx, resource, actor, record_id)
         return answer(text, headers={"ETag": etag(version)})
 
     return [history, revert]
-
-
-async def _former(tx: Tx, resource: Resource, actor: Actor, old: Row, asked: Reversion) -> Row:
-    """The values of the version that was asked for.
-
-    What only a verb changes (a stage, an owner) is taken back by who may undo; what follows from it comes with it, and
-    follows by the rules for all others.
-    """
-    row = await tx.fetchrow(
-        f"SELECT * FROM history.{resource.key} WHERE id = $1 AND version = $2 /* access:{resource.key} */",
-        old["id"],
-        asked.version,
-    )
-    if row is None:
-        raise Invalid.at("/version", "there is no such version")
-    given, patched = resource.draft.__struct_fields__, resource.patch.__struct_fields__
-    known = [
-        name
-        for name in fields_of(resource.table)
-        if name not in hidden(actor, resource.key) | read_only(actor, resource.key)
-        and name not in ("deleted_at", resource.nested)
-    ]
-    wanted = [name for name in known if name in given] if asked.fields is msgspec.UNSET else asked.fields
-    for index, name in enumerate(wanted):
-        if name not in known or name not in given:
-            raise Invalid.at(f"/fields/{index}", "there is no such field")
-    verbs = [name for name in wanted if name not in patched and row[name] != old[name]]
-    if verbs and not may(actor, "changes", "undo"):
-        raise Forbidden(f"Only a verb changes {', '.join(verbs)}: name the other fields in `fields`.")
-    derived = [name for name in known if name not in given] if verbs else []
-    return {name: row[name] for name in [*wanted, *derived]}

@@ -52,6 +52,11 @@ def _words() -> dict[str, tuple[str, ...]]:
     return found
 
 
+def choices() -> list[str]:
+    """The fields of a deal, its stage apart, that a board may be grouped by."""
+    return sorted([*_words(), *NAMED])
+
+
 def group_of(actor: Actor, field: str, params: Params) -> Group:
     """The group of a field. Raises `BadRequest` for one that does not exist, is hidden, or is no choice."""
     if field.startswith("cf."):
@@ -64,8 +69,8 @@ def group_of(actor: Actor, field: str, params: Params) -> Group:
         return Group(field=field, sql=sql, words=_words()[field])
     if field in NAMED and field in opportunities.c:
         return Group(field=field, sql=sql, table=NAMED[field])
-    choices = ", ".join(sorted(["stage", *_words(), *NAMED]))
-    raise BadRequest(f"group: {field[:80]!r} is no choice; there are {choices} and cf.<key>.")
+    known = ", ".join(sorted(["stage", *choices()]))
+    raise BadRequest(f"group: {field[:80]!r} is no choice; there are {known} and cf.<key>.")
 
 
 async def heads(database: Database, group: Group, found: dict[str, Any]) -> list[Head]:

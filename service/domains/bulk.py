@@ -277,7 +277,11 @@ async def preview(
     request: Request[Any, Any, Any], database: NamedDependency[Database], actor: NamedDependency[Actor]
 ) -> Response[bytes]:
     """How many records a job would change, without changing any."""
-    asked = await body(request, Bulk)
+    return answer(await foreseen(database, actor, await body(request, Bulk)))
+
+
+async def foreseen(database: Database, actor: Actor, asked: Bulk) -> Preview:
+    """What a job would change."""
     resource = resource_of(actor, asked)
     if asked.action == "create":
         raise Invalid.at("/action", "a create needs no preview")
@@ -288,7 +292,7 @@ async def preview(
         database, resource.source, actor, query.Request(filters=filters, limit=SAMPLE, sort=[("id", False)])
     )
     sample = msgspec.json.decode(page.body)["items"]
-    return answer({"count": count, "sample": sample, "token": token(asked, count, digest)})
+    return Preview(count=count, sample=sample, token=token(asked, count, digest))
 
 
 @post("/bulk", status_code=202, opt={"body": Bulk, "answer": Queued, "also": {201: Made}, "statuses": (409,)})
@@ -304,14 +308,19 @@ async def start(
     resource = resource_of(actor, asked)
     if asked.action == "create":
         return await _create(tx, database, resource, actor, asked.items or [])
+    return answer({"job": await started(tx, actor, asked)}, 202)
+
+
+async def started(tx: Tx, actor: Actor, asked: Bulk) -> UUID:
+    """Queues the job that changes what the filter finds now."""
+    resource = resource_of(actor, asked)
     values = wish(resource, actor, asked)
     if asked.action == "assign":
         await may_own(tx, actor, values["owner_id"])
     filters = filtering.conditions(asked.filter or [])
     count, digest = await state(tx, resource, actor, filters)
     check_token(asked, count, digest)
-    job_id = await _enqueue(tx, resource, actor, asked, filters)
-    return answer({"job": job_id}, 202)
+    return await _enqueue(tx, resource, actor, asked, filters)
 
 
 async def _enqueue(

@@ -143,6 +143,20 @@ async def _sweep(url: str, database: Database) -> None:
             await obstore.delete_async(objects.store_at(url), file_key(row["id"]))
 
 
+async def started(tx: Tx, actor: Actor, asked: Export) -> UUID:
+    """Queues the job of an export that this actor may ask for."""
+    resource = resource_of(actor, asked.resource)
+    builder = await query.prepared(tx, resource.source, actor, request_of(asked))
+    Selection(resource, builder)  # what it names is there, for this actor
+    job_id = await jobs.enqueue(tx, "export", msgspec.to_builtins(asked), actor=actor)
+    await tx.execute(
+        "UPDATE jobs SET result_url = $2 WHERE id = $1", job_id, f"/api/v1/exports/{job_id}/file"
+    )
+    said = {"resource": resource.key, "format": asked.format, "filters": request_of(asked).filters}
+    await ledger.record(tx, actor, "export.requested", "export", job_id, data=said)
+    return job_id
+
+
 # Routes ------------------------------------------------------------------------------------------------------------
 
 
@@ -153,16 +167,7 @@ async def begin(
 ) -> Response[bytes]:
     """Writes what a list would show into a file, in a job; its `result_url` is the file."""
     require(actor, "exports", "create")
-    asked = await body(request, Export)
-    resource = resource_of(actor, asked.resource)
-    builder = await query.prepared(tx, resource.source, actor, request_of(asked))
-    Selection(resource, builder)  # what it names is there, for this actor
-    job_id = await jobs.enqueue(tx, "export", msgspec.to_builtins(asked), actor=actor)
-    await tx.execute(
-        "UPDATE jobs SET result_url = $2 WHERE id = $1", job_id, f"/api/v1/exports/{job_id}/file"
-    )
-    said = {"resource": resource.key, "format": asked.format, "filters": request_of(asked).filters}
-    await ledger.record(tx, actor, "export.requested", "export", job_id, data=said)
+    job_id = await started(tx, actor, await body(request, Export))
     return answer({"job": job_id}, 202, {"Location": f"/api/v1/jobs/{job_id}"})
 
 

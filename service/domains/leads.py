@@ -251,6 +251,18 @@ resource = Resource(
 )
 
 
+async def set_status(
+    tx: Tx, actor: Actor, record_id: UUID, asked: StatusChange, expected: int | None
+) -> None:
+    """Moves a lead along its path, as `lead.status_changed`."""
+    require(actor, "leads", "status")
+    old = await locked(tx, resource, actor, record_id)
+    check_version(expected, old["version"])
+    changes = change(old, asked.to, asked.reason or None, datetime.now(UTC))
+    said = {"from": old["status"], "to": asked.to}
+    await update(tx, resource, actor, old, changes, kind="lead.status_changed", data=said)
+
+
 @post(
     "/leads/{record_id:uuid}/status",
     status_code=200,
@@ -266,11 +278,7 @@ async def change_status(
     """Gives a lead another status; unqualified needs a reason."""
     require(actor, "leads", "status")
     asked = await body(request, StatusChange)
-    old = await locked(tx, resource, actor, record_id)
-    check_version(expected_version(request), old["version"])
-    changes = change(old, asked.to, asked.reason or None, datetime.now(UTC))
-    said = {"from": old["status"], "to": asked.to}
-    await update(tx, resource, actor, old, changes, kind="lead.status_changed", data=said)
+    await set_status(tx, actor, record_id, asked, expected_version(request))
     text, version = await document(tx, resource, actor, record_id)
     return answer(text, headers={"ETag": etag(version)})
 

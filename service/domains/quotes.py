@@ -222,6 +222,13 @@ async def revise(
     record_id: FromPath[UUID],
 ) -> Response[bytes]:
     """Makes the next revision of a quote: a draft with the same number, from the deal's lines as they are now."""
+    made = await revised(tx, actor, record_id)
+    text, version = await document(tx, resource, actor, made["id"])
+    return answer(text, 201, {"Location": f"/api/v1/quotes/{made['id']}", "ETag": etag(version)})
+
+
+async def revised(tx: Tx, actor: Actor, record_id: UUID) -> Row:
+    """The next revision of a quote, stored."""
     require(actor, "quotes", "create")
     old = await locked(tx, resource, actor, record_id)
     await locked(tx, opportunities, actor, old["opportunity_id"])
@@ -229,10 +236,7 @@ async def revise(
     revisions = await tx.fetch(
         f"SELECT t.revision, t.status FROM quotes t WHERE t.number = $1 AND {seen}", old["number"]
     )
-    draft = quoting.revision(old, [dict(row) for row in revisions])
-    made = await insert(tx, resource, actor, draft)
-    text, version = await document(tx, resource, actor, made["id"])
-    return answer(text, 201, {"Location": f"/api/v1/quotes/{made['id']}", "ETag": etag(version)})
+    return await insert(tx, resource, actor, quoting.revision(old, [dict(row) for row in revisions]))
 
 
 async def _sheet(run: Database | Tx, actor: Actor, record_id: UUID) -> str:

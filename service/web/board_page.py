@@ -12,11 +12,12 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath
 from litestar.response import Redirect
 
-from service import calendar, query
-from service.access import require, visible
+from service import calendar, custom, grouping, query
+from service.access import hidden, require, visible
 from service.db import Params
 from service.domains import board, opportunities
 from service.errors import BadRequest, Conflict, Invalid, PreconditionFailed, Problem
+from service.web.fields import label_of
 from service.web.frame import Visit, local
 from service.web.render import page
 from service.wire import check_version
@@ -26,7 +27,7 @@ Web = Request[Any, Any, Any]
 Pairs = list[tuple[str, str]]
 
 LOSS_REASONS: tuple[str, ...] = get_args(opportunities.LossReason)
-OURS = ("focus", "group")
+OURS = ("focus",)
 """Parameters of the address that mean nothing to the list grammar."""
 OWNERS, VIEWS = 80, 6
 
@@ -111,6 +112,22 @@ async def competitors(visit: Visit) -> list[Any]:
     )
 
 
+async def _groups(visit: Visit) -> list[tuple[str, str]]:
+    """What the columns may stand for: (field, its name), the company's own choices last."""
+    own = await custom.of(visit.database, "opportunities")
+    unseen = hidden(visit.actor, "opportunities")
+    fields = [(name, label_of(name)) for name in grouping.choices() if name not in unseen]
+    return [
+        ("stage", "Stage"),
+        *fields,
+        *(
+            (f"cf.{each.key}", each.label)
+            for each in own.values()
+            if each.type == "select" and f"cf.{each.key}" not in unseen
+        ),
+    ]
+
+
 def _more(pairs: Pairs, cursor: str, path: str) -> str:
     return _address([*(pair for pair in pairs if pair[0] != "cursor"), ("cursor", cursor)], path)
 
@@ -125,8 +142,8 @@ def _shown(column: board.Column, pairs: Pairs) -> dict[str, Any]:
 
 
 def _totals(columns: list[board.Column]) -> dict[str, Any]:
-    """Of the open columns together."""
-    live = [column for column in columns if column.status == "open"]
+    """Of the open columns together; of all where they do not stand for stages."""
+    live = [column for column in columns if column.status in ("open", None)]
     return {
         "count": sum(column.count for column in live),
         "sum": sum(column.sum for column in live),
@@ -159,13 +176,14 @@ async def board_page(request: Web, visit: NamedDependency[Visit]) -> Response[An
         board.pipelines(visit.database),
     )
     filters = [pair for pair in pairs if pair[0] not in ("pipeline", "cursor", "group")]
+    group = dict(pairs).get("group", "stage")
     owner = next((each for each in owners if ("owner_id", each["id"]) in pairs), None)
     return page(
         "board.html", visit.titled("Pipeline", "board"), visit.say,
         pipeline=found.pipeline, pipelines=known, columns=[_shown(column, pairs) for column in found.columns],
         stages=stages, totals=_totals(found.columns), chips=chips, owners=owners if len(owners) > 2 else [],
-        owner=owner, query=dict(pairs).get("q", ""), filtered=bool(filters), competitors=rivals,
-        loss_reasons=LOSS_REASONS, kept_filters=[pair for pair in pairs if pair[0] not in ("q", "cursor", "pipeline")],
+        owner=owner, query=dict(pairs).get("q", ""), group=group, groups=await _groups(visit), filtered=bool(filters), competitors=rivals,
+        loss_reasons=LOSS_REASONS, kept_filters=[pair for pair in pairs if pair[0] not in ("q", "cursor", "pipeline", "group")],
     )  # fmt: skip
 
 

@@ -12,10 +12,10 @@ from litestar.response import Redirect
 
 from service import difference
 from service.access import may, require
-from service.domains import activities, documents, recommendations
+from service.domains import activities, documents, opportunities, recommendations
 from service.resembling import similar_deals
 from service.settings import Settings
-from service.web import board_page, charts, deal_reads, deal_words, room_reads
+from service.web import board_page, charts, deal_reads, deal_words, related, room_reads, stakeholder_map
 from service.web.frame import Visit, local
 from service.web.render import page
 from service.writes import insert
@@ -37,6 +37,8 @@ NO_SCORE = (
     "it needs closed deals to learn from."
 )
 SIMILAR = 5
+LISTS = frozenset({"lines", "quotes", "splits"})
+"""What stands on the page as a list of its own."""
 TIMELINE_FIRST = 14
 """Entries that are shown at once; the earlier ones unfold."""
 NO_SIMILAR = "There is none to compare with yet: deals appear here once some are won or lost."
@@ -98,6 +100,7 @@ async def _view(visit: Visit, settings: Settings, deal: Row) -> Row:
         sides = group.create_task(deal_reads.stakeholders(visit, deal_id))
         cards = group.create_task(deal_reads.battle_cards(visit, named))
         rivals = group.create_task(board_page.competitors(visit))
+        lists = group.create_task(related.lists(visit, opportunities.resource, deal, LISTS))
     path = stages.result()
     names = {stage["key"]: stage["name"] for stage in path}
     moves = deal_words.changes(versions.result(), names, people.result(), visit.say)
@@ -107,7 +110,8 @@ async def _view(visit: Visit, settings: Settings, deal: Row) -> Row:
         "deal": deal, "stages": path, "stage_now": next(each for each in path if each["key"] == deal["stage"]),
         "actions": actions.result() if deal["status"] == "open" else [], "timeline": items, "timeline_more": more,
         "timeline_first": TIMELINE_FIRST,
-        "stakeholders": sides.result(), "battle_cards": cards.result(), "competitors": rivals.result(),
+        "stakeholders": sides.result(), "map": stakeholder_map.drawn(sides.result()), "lists": lists.result(),
+        "battle_cards": cards.result(), "competitors": rivals.result(),
     }  # fmt: skip
 
 
@@ -132,7 +136,8 @@ async def deal_view(
         similar=await similar_deals(visit.database, visit.actor, deal_id, SIMILAR), no_similar=NO_SIMILAR,
         may_log=may(visit.actor, "activities", "create"), may_act=may(visit.actor, "recommendations", "done"),
         may_remind=may(visit.actor, "reminders", "create"), may_inspect=may(visit.actor, "notes", "inspect"),
-        may_move=may(visit.actor, "opportunities", "stage"), activity_types=LOGGED_TYPES, sources=SOURCES,
+        may_move=may(visit.actor, "opportunities", "stage"), may_edit=may(visit.actor, "opportunities", "update"),
+        may_name=may(visit.actor, "stakeholders", "create"), activity_types=LOGGED_TYPES, sources=SOURCES,
         dismiss_reasons=DISMISS_REASONS, loss_reasons=board_page.LOSS_REASONS,
     )  # fmt: skip
 

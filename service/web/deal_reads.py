@@ -134,7 +134,7 @@ async def stakeholders(visit: Visit, deal_id: UUID) -> list[Row]:
     contact = guard(visit.actor, "contacts", "c", params)
     title = "NULL::text AS title" if "title" in hidden(visit.actor, "contacts") else "c.title"
     rows = await visit.database.fetch(
-        f"SELECT t.role, t.influence, t.sentiment, {title},"
+        f"SELECT t.id, t.reports_to_id, t.is_primary, t.role, t.influence, t.sentiment, {title},"
         " coalesce(nullif(concat_ws(' ', c.first_name, c.last_name), ''), 'A contact') AS name"
         " FROM stakeholders t"
         f" LEFT JOIN contacts c ON c.id = t.contact_id AND c.deleted_at IS NULL AND {contact}"

@@ -13,6 +13,7 @@ from service.auth import Gate, cookie_of
 from service.calendar import Company
 from service.db import Database
 from service.domains.notifications import unread
+from service.web.catalogue import places
 from service.web.render import Frame
 from service.web.words import Words
 
@@ -98,6 +99,6 @@ async def provide_visit(request: Request[Any, Any, Any]) -> Visit:
     frame = Frame(
         name=actor.name, email=actor.email, role=actor.role, csrf=gate.csrf_token(cookie) if cookie else "",
         theme=theme_of(request), path=here(request), as_of=standing,
-        unread=await unread(database, actor),
+        unread=await unread(database, actor), places=places(actor),
     )  # fmt: skip
     return Visit(actor=actor, database=database, company=company, say=say, frame=frame, now=now)

@@ -28,9 +28,14 @@ from service.web import (
     deal_page,
     duplicates_page,
     features_page,
+    find_page,
     forecast_page,
     guest_page,
     inbox_page,
+    list_page,
+    record_forms,
+    record_page,
+    record_verbs,
     room_forms,
 )
 from service.web.frame import THEME_COOKIE, THEMES, Elsewhere, local, plain_frame, provide_visit
@@ -290,6 +295,7 @@ web = Router(
         home, sign_in_form, sign_in, sign_in_link, use_link, sign_out, theme, asset,
         *board_page.routes, *deal_page.routes, *forecast_page.routes, *features_page.routes, *day_page.routes,
         *inbox_page.routes, *duplicates_page.routes, *room_forms.routes, *deal_forms.routes,
+        *list_page.routes, *record_page.routes, *record_forms.routes, *record_verbs.routes, *find_page.routes,
     ],
     dependencies={"visit": Provide(provide_visit)},
     exception_handlers={

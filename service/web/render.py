@@ -47,6 +47,8 @@ class Frame(msgspec.Struct, kw_only=True):
     csrf: str = ""
     theme: str = ""
     path: str = "/"
+    places: Any = ()
+    """The records that the reader may look at, by groups of the navigation."""
     unread: int = 0
     """Notifications that the reader has not read."""
     as_of: Any = None

@@ -2,8 +2,10 @@
 
 import { startBoard } from "./board";
 import { startDeal } from "./deal";
+import { startRecords } from "./records";
 import { startShell } from "./shell";
 
 startShell();
 startBoard();
 startDeal();
+startRecords();

@@ -75,8 +75,7 @@ function startKeys(): void {
       event.preventDefault();
       search.focus();
       search.select();
-    } else if (event.key === "/") location.assign("/board?focus=search");
-    else if (event.key === "?") help?.showModal();
+    } else if (event.key === "?") help?.showModal();
     else if (event.key === "g") afterG = event.timeStamp;
     else if (event.timeStamp - afterG < 1200 && PLACES[event.key]) location.assign(PLACES[event.key]!);
   });
