@@ -115,7 +115,8 @@ async def _former(tx: Tx, resource: Resource, actor: Actor, old: Row, asked: Rev
         name
         for name in fields_of(resource.table)
         if name not in hidden(actor, resource.key) | read_only(actor, resource.key)
-        and name not in ("deleted_at", resource.nested)
+        and name
+        not in ("deleted_at", "merged_into_id", resource.nested)  # a version does not decide what is here
     ]
     wanted = [name for name in known if name in given] if asked.fields is msgspec.UNSET else asked.fields
     for index, name in enumerate(wanted):

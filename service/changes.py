@@ -2,8 +2,8 @@
 
 Every version in history names its change set. To undo one: a record that the set created is deleted; a record that it
 changed gets back the former values of just those fields. Later edits of other fields stay; custom fields and external
-ids are fields of their own, by key. Where one of those fields was changed since, nothing is undone, and the answer
-lists record, field and both values. All set-based: a set of 100,000 records costs a few statements a table.
+ids are fields of their own, by key. Where one of those fields was changed since, or a tree would close to a ring, nothing
+is undone, and the answer lists record, field and both values. All set-based: a set of 100,000 records costs a few statements a table.
 """
 
 from typing import Any
@@ -16,6 +16,7 @@ from service.access import Actor, hidden, may, writable
 from service.db import Database, Params, Tx
 from service.errors import Conflict, Forbidden, NotFound
 from service.history import business_tables
+from service.rules import in_turn
 
 Row = dict[str, Any]
 Run = Database | Tx
@@ -78,6 +79,35 @@ def _keeping() -> str:
     return "ARRAY['event_id', 'change_id', 'known_from', 'known_to', 'recorded_at']"
 
 
+def tree_of(table: sa.Table) -> str | None:
+    """The column by which records of a table stand under others of it: a parent, a manager."""
+    for column in table.columns:
+        if column.name != "merged_into_id" and any(key.column.table is table for key in column.foreign_keys):
+            return str(column.name)
+    return None
+
+
+def _rings_sql(table: sa.Table, column: str) -> str:
+    """Records that would come to stand above themselves if they had their former place again."""
+    return f"""WITH RECURSIVE {_TOUCHED.format(table=table.name).strip()},
+    back AS (
+        SELECT p.id, b.{column} AS above, a.{column} AS made FROM pairs p
+        JOIN history.{table.name} a ON a.id = p.id AND a.version = p.last
+        JOIN history.{table.name} b ON b.id = p.id AND b.version = p.first - 1
+        WHERE a.{column} IS DISTINCT FROM b.{column}
+    ),
+    up(start, id) AS (
+        SELECT id, above FROM back WHERE above IS NOT NULL
+        UNION
+        SELECT up.start, CASE WHEN k.id IS NULL THEN t.{column} ELSE k.above END
+        FROM up JOIN {table.name} t ON t.id = up.id LEFT JOIN back k ON k.id = up.id
+    )
+    SELECT t.id, '{column}' AS field, to_jsonb(k.made) AS made, to_jsonb(t.{column}) AS now,
+        'would make a ring' AS detail
+    FROM up JOIN back k ON k.id = up.start JOIN {table.name} t ON t.id = up.start WHERE up.id = up.start
+    ORDER BY t.id LIMIT {MOST_CONFLICTS} /* access:{table.name} */"""
+
+
 def _lock_sql(table: sa.Table) -> str:
     """Nobody edits between the look for conflicts and the undo."""
     return f"""WITH {_TOUCHED.format(table=table.name)}
@@ -126,14 +156,24 @@ async def touched_tables(run: Run, change_id: UUID) -> list[sa.Table]:
 
 
 async def conflicts(run: Run, actor: Actor, tables: list[sa.Table], change_id: UUID) -> list[Row]:
-    """Up to `MOST_CONFLICTS` fields that stand in the way of an undo; values of hidden fields are left out."""
+    """Up to `MOST_CONFLICTS` fields that stand in the way of an undo; values of hidden fields are left out.
+
+    Where none was changed since, what stands in the way is a ring that the former values would close.
+    """
     found: list[Row] = []
     for table in tables:
-        unseen = hidden(actor, table.name)
-        for row in await run.fetch(_conflicts_sql(table), change_id):
-            values = {} if row["field"] in unseen else {"made": row["made"], "now": row["now"]}
-            found.append({"resource": str(table.name), "id": str(row["id"]), "field": row["field"]} | values)
+        found += [_told(actor, table, row) for row in await run.fetch(_conflicts_sql(table), change_id)]
+    for table in tables if not found else ():
+        if column := tree_of(table):
+            rows = await run.fetch(_rings_sql(table, column), change_id)
+            found += [_told(actor, table, row) | {"detail": row["detail"]} for row in rows]
     return found[:MOST_CONFLICTS]
+
+
+def _told(actor: Actor, table: sa.Table, row: Any) -> Row:
+    is_hidden = row["field"] in hidden(actor, table.name)
+    values = {} if is_hidden else {"made": row["made"], "now": row["now"]}
+    return {"resource": str(table.name), "id": str(row["id"]), "field": row["field"]} | values
 
 
 async def out_of_reach(run: Run, actor: Actor, tables: list[sa.Table], change_id: UUID) -> int:
@@ -182,6 +222,11 @@ async def _nothing_to_undo(tx: Tx, change_id: UUID) -> Exception:
     return NotFound("There is no such change set.")
 
 
+def reason(found: list[Row]) -> str:
+    """Of what stands in the way, in words."""
+    return "This would make a ring" if "detail" in found[0] else "Some of these fields were changed since"
+
+
 async def undo(database: Database, actor: Actor, change_id: UUID) -> Row:
     """Undoes a whole change set; the undo is a change set too (`change_id` in the answer) and can be undone."""
     async with database.begin() as tx:
@@ -189,11 +234,14 @@ async def undo(database: Database, actor: Actor, change_id: UUID) -> Row:
         if not tables:
             raise await _nothing_to_undo(tx, change_id)
         for table in tables:
+            if column := tree_of(table):
+                await in_turn(tx, str(table.name), column)
+        for table in tables:
             await tx.execute(_lock_sql(table), change_id)
         if refused := await refusal(tx, actor, tables, change_id):
             raise refused
         if found := await conflicts(tx, actor, tables, change_id):
-            raise Conflict("Some of these fields were changed since; nothing was undone.", conflicts=found)
+            raise Conflict(f"{reason(found)}; nothing was undone.", conflicts=found)
         await ledger.record(tx, actor, "change.undone", "change", change_id, data={"undone": str(change_id)})
         counts: dict[str, int] = {}
         for table in reversed(tables):

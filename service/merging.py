@@ -21,6 +21,8 @@ from service.levels import require_write
 from service.resource import Resource, Row
 from service.writes import update
 
+STANDING = frozenset({"status", "unqualified_reason"})
+"""Where a record stands and why: the winner's alone."""
 COUPLED = {"annual_revenue": "currency"}
 """An amount takes its currency along."""
 
@@ -86,7 +88,7 @@ def mergeable(resource: Resource, actor: Actor) -> list[str]:
     return [
         name
         for name in resource.draft.__struct_fields__
-        if name in resource.table.c and name not in unseen and name != "status"
+        if name in resource.table.c and name not in unseen | STANDING
     ]
 
 
@@ -212,7 +214,8 @@ async def merge(
     }
     changes = {name: value for name, (value, _) in kept.items()}
     kind = f"{resource.name}.merged"
-    if await update(tx, resource, actor, winner, changes, kind=kind, data=said) is winner:
+    stored = await update(tx, resource, actor, winner, changes, kind=kind, data=said, is_carried=True)
+    if stored is winner:
         await ledger.record(
             tx, actor, kind, resource.name, winner["id"], version=winner["version"], data=said
         )

@@ -17,6 +17,10 @@ WORDS = {
 }  # fmt: skip
 
 
+CLOSE = ("closed_at", "closed_on", "loss_reason", "competitor_id", "closed_note")
+"""What is said of a deal's end, and goes with it when the deal is reopened."""
+
+
 class Wish(msgspec.Struct, frozen=True, kw_only=True):
     """Where a deal shall go, and what is said with it."""
 
@@ -160,7 +164,7 @@ def move(deal: Row, stages: Sequence[Row], wish: Wish, now: datetime, today: dat
             "closed_note": wish.note or deal["closed_note"],
         }
     if deal["status"] != "open":
-        changes |= dict.fromkeys(("closed_at", "closed_on", "loss_reason", "competitor_id", "closed_note"))
+        changes |= dict.fromkeys(CLOSE)
     elif deal["forecast_category_source"] == "user":
         changes |= {name: deal[name] for name in ("forecast_category", "forecast_category_source")}
     return changes

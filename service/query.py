@@ -33,6 +33,7 @@ from service.source import (
     all_fields,
     columns,
     customs,
+    derived,
     nullable,
     plain,
     projection,
@@ -151,7 +152,7 @@ class Builder:
             raise unknown(field)
         if field in self.source.extra:
             kind = self.source.extra_kinds.get(field, "text")
-            return Left(f"({self.source.extra[field]})::{CAST[kind]}", kind)
+            return Left(f"({derived(self.source, field, self.as_of)})::{CAST[kind]}", kind)
         column = self.source.home.get(field, field)
         return Left(f't."{column}"', columns(self.source.table)[column])
 
@@ -281,7 +282,7 @@ class Builder:
 
     def document(self) -> str:
         """One row as JSON."""
-        chosen = projection(self.source, "t", self.selected(), self.hidden)
+        chosen = projection(self.source, "t", self.selected(), self.hidden, self.as_of)
         return f"(SELECT row_to_json(d) FROM (SELECT {chosen}{self.expanded()}) d)::text"
 
     def list_sql(self, fixed: dict[str, Any]) -> tuple[str, int]:

@@ -5,9 +5,13 @@ from functools import cache
 import msgspec
 import sqlalchemy as sa
 
+from service import history
 from service.db import metadata
 from service.errors import BadRequest
 from service.values import is_money, kind_of
+
+LOOKED_INTO = ("activities",)
+"""Tables of facts that derived fields ask."""
 
 
 class Source(msgspec.Struct, frozen=True, kw_only=True, eq=False):
@@ -53,15 +57,30 @@ def customs(alias: str, without: frozenset[str]) -> str:
     return f"({alias}.cf - '{{{','.join(secret)}}}'::text[])" if secret else f"{alias}.cf"
 
 
+def derived(source: Source, field: str, as_of: str | None = None) -> str:
+    """A derived field's expression. As of the placeholder `as_of` its `now()` is that instant, and what it looks into
+    is what was known then; stages and the like are the company's settings, which are taken as they are."""
+    sql = source.extra[field]
+    if as_of is None:
+        return sql
+    for table in LOOKED_INTO:
+        sql = sql.replace(f" FROM {table} ", f" FROM {history.source(table, as_of)} ")
+    return sql.replace("now()", as_of)
+
+
 @cache
 def projection(
-    source: Source, alias: str, fields: tuple[str, ...], without: frozenset[str] = frozenset()
+    source: Source,
+    alias: str,
+    fields: tuple[str, ...],
+    without: frozenset[str] = frozenset(),
+    as_of: str | None = None,
 ) -> str:
     """The select list of `fields`: decimals as text, derived fields by their expression, `cf` but for hidden keys."""
     table, parts = metadata.tables[source.table], []
     for field in fields:
         if field in source.extra:
-            parts.append(f'({source.extra[field]}) AS "{field}"')
+            parts.append(f'({derived(source, field, as_of)}) AS "{field}"')
         elif field.startswith("cf."):
             parts.append(f"{alias}.cf -> '{field.removeprefix('cf.')}' AS \"{field}\"")
         elif field == "cf":

@@ -97,7 +97,9 @@ async def insert(tx: Tx, resource: Resource, actor: Actor, draft: Row) -> Row:
     return stored
 
 
-async def judged(run: Tx | Database, resource: Resource, actor: Actor, old: Row, changes: Row) -> Row:
+async def judged(
+    run: Tx | Database, resource: Resource, actor: Actor, old: Row, changes: Row, *, is_carried: bool = False
+) -> Row:
     """What really changes, after the rules: derived columns included."""
     changes = {name: value for name, value in changes.items() if old.get(name) != value}
     if not changes:
@@ -107,7 +109,8 @@ async def judged(run: Tx | Database, resource: Resource, actor: Actor, old: Row,
         await custom.settle(run, resource.key, actor, new, old)
     if resource.check:
         resource.check(new, old)
-    await check_references(run, resource, actor, changes)
+    if not is_carried:
+        await check_references(run, resource, actor, changes)
     if resource.tree in changes and isinstance(run, Tx):
         await no_ring(run, resource.table.name, resource.tree, new)
     if resource.prepare:
@@ -128,9 +131,13 @@ async def update(
     *,
     kind: str | None = None,
     data: Row | None = None,
+    is_carried: bool = False,
 ) -> Row:
-    """Writes `changes` over `old` (a row fetched and locked in this transaction) as one version, with its event."""
-    changes = await judged(tx, resource, actor, old, changes)
+    """Writes `changes` over `old` (a row fetched and locked in this transaction) as one version, with its event.
+
+    `is_carried`: the values stand in records that the actor sees, so what they point at may be deleted by now.
+    """
+    changes = await judged(tx, resource, actor, old, changes, is_carried=is_carried)
     if not changes:
         return old
     event = kind or f"{resource.name}.updated"

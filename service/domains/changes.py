@@ -65,7 +65,7 @@ class Touched(msgspec.Struct, kw_only=True):
 
 
 class Undoable(msgspec.Struct, kw_only=True):
-    """Whether you may undo the set now; if not, why, and which fields were changed since."""
+    """Whether you may undo the set now; if not, why, and which fields stand in the way."""
 
     is_possible: bool
     reason: str | None
@@ -189,7 +189,7 @@ async def _undoable(database: Database, actor: Actor, tables: list[Any], change_
         refused = await changes.refusal(database, actor, tables, change_id)
     found = [] if refused else await changes.conflicts(database, actor, tables, change_id)
     if found:
-        refused = Conflict("Some of these fields were changed since.")
+        refused = Conflict(f"{changes.reason(found)}.")
     reason = refused.detail if isinstance(refused, Problem) else None
     return {"is_possible": reason is None, "reason": reason, "conflicts": found}
 

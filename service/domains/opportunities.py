@@ -275,7 +275,7 @@ IS_ROTTING = (
 """Longer in its stage than `rotting_days`, and as long without a sign of life."""
 PUSHES = (
     "SELECT count(*) FROM (SELECT h.close_date, lag(h.close_date) OVER (ORDER BY h.known_from, h.version) AS earlier"
-    " FROM history.opportunities h WHERE h.id = t.id) p WHERE p.close_date > p.earlier"
+    " FROM history.opportunities h WHERE h.id = t.id AND h.known_from <= now()) p WHERE p.close_date > p.earlier"
     " /* access:opportunities */"  # the past of the very deal that is seen
 )
 

@@ -128,12 +128,19 @@ class Completion:
         new = row | changes
         found: Values = {}
         if "stage" in changes or "pipeline_id" in changes:
-            found = self._deal(new, changes)
+            found = self._restaged(row, changes)
         elif "forecast_category" in changes:
             found = {"forecast_category_source": "user"}
         if not _WORTH.isdisjoint({*changes, *found}):
             found |= self._worth(new | found)
         return found
+
+    def _restaged(self, row: Values, changes: Values) -> Values:
+        """What follows from another stage: a close of its own, and nothing of the one before."""
+        former = {name: None for name in moves.CLOSE if row["status"] != "open"}
+        found = self._deal(row | former | changes, changes)
+        gone = former if found["status"] == "open" else ["loss_reason"] if found["status"] != "lost" else []
+        return {name: None for name in gone if name not in changes} | found
 
     def _refuse_administrators(self, *roles: str | None) -> None:
         if "admin" in roles and self.actor.role != "admin":

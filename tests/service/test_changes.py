@@ -70,6 +70,26 @@ async def test_a_field_that_was_edited_since_is_a_conflict_that_lists_it(
     assert (now["industry"], now["phone"], now["version"]) == ("mining", "1", 3)
 
 
+async def test_an_undo_that_would_make_a_ring_is_refused(
+    client: httpx.AsyncClient, people: People, database: Database
+) -> None:
+    top = await make(client, people.rep)
+    low = await make(client, people.rep, parent_id=top["id"])
+    await edit(client, people.rep, low["id"], parent_id=None)
+    await edit(client, people.rep, top["id"], parent_id=low["id"])
+    change = await change_of(database, low["id"], 2)
+    answer = await undo(client, people.rep, change)
+    assert answer.status_code == 409
+    assert answer.json()["conflicts"] == [
+        {"resource": "accounts", "id": low["id"], "field": "parent_id", "made": None, "now": None}
+        | {"detail": "would make a ring"}
+    ]
+    told = (await client.get(f"/changes/{change}", headers=people.rep.headers)).json()["undo"]
+    assert (told["is_possible"], told["reason"]) == (False, "This would make a ring.")
+    await edit(client, people.rep, top["id"], parent_id=None)
+    assert (await undo(client, people.rep, change)).status_code == 200
+
+
 async def test_a_create_and_a_delete_are_undone(
     client: httpx.AsyncClient, people: People, database: Database
 ) -> None:

@@ -191,6 +191,30 @@ async def test_deals_get_what_the_rules_derive(client: httpx.AsyncClient, people
     assert (now["status"], now["stage"], now["amount"]) == ("won", "won", "1000.0000")
 
 
+async def test_a_file_closes_and_reopens_deals_as_the_verb_does(
+    client: httpx.AsyncClient, people: People, put: Any
+) -> None:
+    headers = people.ops.headers | {"If-Match": "*"}
+    deals = {}
+    for name in ("Regained", "Revived"):
+        made = await client.post("/opportunities", headers=people.ops.headers, json={"name": name})
+        lost = {"to": "lost", "reason": "price", "note": "Too dear."}
+        url = f"/opportunities/{made.json()['id']}/stage"
+        deals[name] = (await client.post(url, headers=headers, json=lost)).json()
+    job = await put("Name,Stage\nRegained,won\nRevived,proposal\n", "opportunities", key="name")
+    assert job["counts"]["updated"] == 2, job
+    won = (await client.get(f"/opportunities/{deals['Regained']['id']}", headers=headers)).json()
+    assert (won["status"], won["loss_reason"]) == ("won", None)
+    assert won["closed_at"] == won["stage_entered_at"] > deals["Regained"]["closed_at"]
+    now = (await client.get(f"/opportunities/{deals['Revived']['id']}", headers=headers)).json()
+    assert (now["status"], now["closed_at"], now["loss_reason"], now["closed_note"]) == (
+        "open",
+        None,
+        None,
+        None,
+    )
+
+
 BAD = [
     # resource, text, line, column, value, a word of the detail
     ("contacts", "last_name,email\nA,nobody\n", 2, "email", "nobody", "regex"),

@@ -96,6 +96,48 @@ async def test_children_go_along_and_come_back(client: httpx.AsyncClient, people
     assert (now["phone"], now["industry"], now["external_ids"]) == ("3", None, {"erp": "1"})
 
 
+async def test_an_unmerge_that_would_make_a_ring_is_refused(
+    client: httpx.AsyncClient, people: People
+) -> None:
+    rep = people.rep
+    above, winner, loser = [await make(client, rep, "/accounts", name=name) for name in "ABC"]
+    below = await make(client, rep, "/accounts", name="D", parent_id=loser["id"])
+    for one, parent in ((loser, above), (winner, None)):
+        parents = {"parent_id": parent and parent["id"]}
+        await client.patch(f"/accounts/{one['id']}", headers=rep.headers, json=parents)
+    merged = await merge(client, rep, "accounts", winner, loser, fields={"parent_id": winner["id"]})
+    under = {"parent_id": below["id"]}
+    assert (
+        await client.patch(f"/accounts/{above['id']}", headers=rep.headers, json=under)
+    ).status_code == 200
+    answer = await undo(client, rep, merged)
+    assert answer.status_code == 409
+    assert [(c["id"], c["field"]) for c in answer.json()["conflicts"]] == [(below["id"], "parent_id")]
+
+
+async def test_why_a_loser_was_given_up_is_not_said_of_the_winner(
+    client: httpx.AsyncClient, people: People
+) -> None:
+    rep = people.rep
+    winner, loser = [await make(client, rep, "/leads", last_name="Doe") for _ in range(2)]
+    given_up = {"to": "unqualified", "reason": "no need"}
+    answer = await client.post(f"/leads/{loser['id']}/status", headers=rep.headers, json=given_up)
+    assert answer.status_code == 200, answer.text
+    record = (await merge(client, rep, "leads", winner, loser)).json()["record"]
+    assert (record["status"], record["unqualified_reason"]) == ("new", None)
+
+
+async def test_what_a_loser_points_at_may_be_deleted(client: httpx.AsyncClient, people: People) -> None:
+    rep = people.rep
+    account = await make(client, rep, "/accounts", name="Gone")
+    winner = await make(client, rep, "/contacts", last_name="Doe")
+    loser = await make(client, rep, "/contacts", last_name="Doe", account_id=account["id"])
+    await client.delete(f"/accounts/{account['id']}", headers=rep.headers)
+    merged = await merge(client, rep, "contacts", winner, loser)
+    assert merged.status_code == 200, merged.text
+    assert merged.json()["record"]["account_id"] == account["id"]
+
+
 async def test_values_stay_by_rule_and_by_choice(
     client: httpx.AsyncClient, people: People, database: Database
 ) -> None:

@@ -218,6 +218,25 @@ async def test_last_activity_is_the_last_that_happened(client: httpx.AsyncClient
     assert seen["last_activity_at"].startswith("2026-01-05T10:00:00")
 
 
+async def test_derived_fields_as_of_an_instant_are_those_of_then(
+    client: httpx.AsyncClient, people: People
+) -> None:
+    headers = people.rep.headers
+    deal = await _deal(client, people.rep, close_date="2027-01-31")
+    url = f"/opportunities/{deal['id']}"
+    body = {"type": "call", "occurred_at": "2026-01-05T10:00:00Z", "opportunity_id": deal["id"]}
+    assert (await client.post("/activities", headers=headers, json=body)).status_code == 201
+    await client.patch(url, headers=headers, json={"close_date": "2027-02-28"})
+    items = (await client.get(url + "/history", headers=headers)).json()["items"]
+    for known, pushes, called in ((items[0], 1, True), (items[1], 0, False)):
+        at = known["known_from"].replace("+00:00", "Z")
+        one = (await client.get(f"{url}?as_of={at}", headers=headers)).json()
+        assert (one["push_count"], one["last_activity_at"] is not None) == (pushes, called)
+        many = f"/opportunities?id={deal['id']}&push_count={pushes}&as_of={at}"
+        (item,) = (await client.get(many, headers=headers)).json()["items"]
+        assert item == one
+
+
 async def test_derived_fields_filter_and_sort_as_what_they_are(
     client: httpx.AsyncClient, people: People
 ) -> None:

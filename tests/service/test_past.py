@@ -101,6 +101,21 @@ async def test_a_record_goes_back_to_a_version_as_a_new_one(
     assert (await client.post(f"{url}/revert", headers=stranger, json={"version": 1})).status_code == 404
 
 
+async def test_a_record_that_is_here_again_does_not_go_back_to_being_merged(
+    client: httpx.AsyncClient, people: People
+) -> None:
+    headers = people.ops.headers
+    winner, loser = [await make(client, people, "/accounts", name=name) for name in "AB"]
+    body = {"resource": "accounts", "winner_id": winner, "loser_ids": [loser]}
+    merged = (await client.post("/merge", headers=headers, json=body)).json()
+    assert (await client.post(f"/changes/{merged['change_id']}/undo", headers=headers)).status_code == 200
+    given = {"owner_id": str(people.rep2.id)}
+    assert (await client.post(f"/accounts/{loser}/assign", headers=headers, json=given)).status_code == 200
+    url, tag = f"/accounts/{loser}/revert", {"If-Match": '"4"'}
+    back = (await client.post(url, headers=headers | tag, json={"version": 2})).json()
+    assert (back["owner_id"], back["merged_into_id"]) == (str(people.rep.id), None)
+
+
 async def test_what_a_verb_changed_goes_back_with_the_permission_to_undo(
     client: httpx.AsyncClient, people: People
 ) -> None:
