@@ -1,5 +1,6 @@
 """Columns and indexes in the few forms that the tables of the domains need."""
 
+from collections.abc import Mapping
 from typing import Any, get_args
 
 import sqlalchemy as sa
@@ -75,9 +76,10 @@ def document(name: str) -> sa.Column[Any]:
     return sa.Column(name, JSONB)
 
 
-def items(name: str) -> sa.Column[Any]:
-    """A JSON list of objects such as criteria."""
-    return sa.Column(name, JSONB, nullable=False, server_default=sa.text("'[]'"))
+def items(name: str, ids_in: Mapping[str, str] | None = None) -> sa.Column[Any]:
+    """A JSON list of objects such as criteria. `ids_in`: member → the table whose rows it names; a merge follows them."""
+    info = {"ids_in": ids_in} if ids_in else {}
+    return sa.Column(name, JSONB, nullable=False, server_default=sa.text("'[]'"), info=info)
 
 
 def texts(name: str) -> sa.Column[Any]:

@@ -34,6 +34,8 @@ class Reference(msgspec.Struct, frozen=True):
     column: str
     is_list: bool = False
     """It holds several ids."""
+    member: str = ""
+    """It holds a JSON list of objects, whose member of this name is an id."""
     only: str = ""
     """Which rows it is about, where the column may point at records of any kind."""
 
@@ -47,14 +49,36 @@ class Reference(msgspec.Struct, frozen=True):
 
     def points(self, ids: str, alias: str = "t") -> str:
         """The condition that a row points at one of the ids in the placeholder."""
+        if self.member:
+            one = f"jsonb_build_array(jsonb_build_object('{self.member}', x::text))"
+            return (
+                f"{alias}.deleted_at IS NULL AND {alias}.{self.column} <> '[]'"  # as its index has it
+                f" AND {alias}.{self.column} @> ANY(ARRAY(SELECT {one} FROM unnest({ids}::uuid[]) x))"
+            )
         sign = f"&& {ids}::uuid[]" if self.is_list else f"= ANY({ids}::uuid[])"
         only = f" AND {alias}.{self.only}" if self.only else ""
         return f'{alias}."{self.column}" {sign}{only}'
 
+    def handed_over(self) -> str:
+        """The column's value with `$2` in place of the ids `$1`, once."""
+        if self.member:
+            taken = f"o ->> '{self.member}' = ANY(($1::uuid[])::text[])"
+            mine = f"CASE WHEN {taken} THEN o || jsonb_build_object('{self.member}', $2::uuid::text) ELSE o END"
+            key = f"coalesce(p ->> '{self.member}', n::text)"
+            return (
+                f"(SELECT jsonb_agg(p ORDER BY n) FROM (SELECT DISTINCT ON ({key}) p, n FROM (SELECT {mine} AS p, n"
+                f" FROM jsonb_array_elements(t.{self.column}) WITH ORDINALITY AS each(o, n)) all_of_them"
+                f" ORDER BY {key}, n) once)"
+            )
+        if self.is_list:
+            each = "CASE WHEN x = ANY($1::uuid[]) THEN $2::uuid ELSE x END"
+            return f"ARRAY(SELECT DISTINCT {each} FROM unnest(t.{self.column}) x)"
+        return "$2::uuid"
+
 
 def references_to(target: str) -> list[Reference]:
-    """Everything that points at rows of `target`, from the tables themselves: foreign keys, lists of ids, and
-    `record_id` beside the kind of the record."""
+    """Everything that points at rows of `target`, from the tables themselves: foreign keys, lists of ids, members of
+    objects in lists, and `record_id` beside the kind of the record."""
     return [
         reference
         for table in metadata.sorted_tables
@@ -68,6 +92,9 @@ def _reference(table: sa.Table, column: sa.Column[Any], target: str) -> Referenc
         return Reference(table, str(column.name))
     if column.info.get("ids_of") == target:
         return Reference(table, str(column.name), is_list=True)
+    for member, kind in column.info.get("ids_in", {}).items():
+        if kind == target:
+            return Reference(table, str(column.name), member=member)
     if column.name == "record_id" and table.info.get("business"):
         for kind, value in (("resource", target), ("record_type", sight.entity_of(target))):
             if kind in table.c:
@@ -249,13 +276,8 @@ async def _hand_over(tx: Tx, actor: Actor, reference: Reference, winner_id: UUID
     await _drop(tx, actor, reference, winner_id, ids)
     is_ours = reference.table.info.get("business")
     own = ", version = t.version + 1, updated_at = clock_timestamp(), updated_by_id = $3" if is_ours else ""
-    value = (
-        f"ARRAY(SELECT DISTINCT CASE WHEN x = ANY($1::uuid[]) THEN $2::uuid ELSE x END FROM unnest(t.{reference.column}) x)"
-        if reference.is_list
-        else "$2::uuid"
-    )
     done = await tx.execute(
-        f'UPDATE {reference.table.name} t SET "{reference.column}" = {value}{own}'
+        f'UPDATE {reference.table.name} t SET "{reference.column}" = {reference.handed_over()}{own}'
         f" WHERE {reference.points('$1')} AND t.id <> ALL($1::uuid[] || $2::uuid) AND NOT {_tie(reference)}"
         f" {reference.marker}",
         *(ids, winner_id, *([actor.id] if is_ours else [])),
@@ -266,7 +288,7 @@ async def _hand_over(tx: Tx, actor: Actor, reference: Reference, winner_id: UUID
 async def _drop(tx: Tx, actor: Actor, reference: Reference, winner_id: UUID, ids: list[UUID]) -> None:
     """Deletes rows that would come to stand twice under a unique index, or tie the winner to itself."""
     table = reference.table
-    if "deleted_at" not in table.c or reference.is_list:
+    if "deleted_at" not in table.c or reference.is_list or reference.member:
         return
     doubles = [
         f"EXISTS (SELECT 1 FROM {table.name} o WHERE ({reference.points('ARRAY[$2::uuid]', 'o')}"

@@ -56,7 +56,7 @@ activities = business_table(
     c.reference("contact_id", "contacts"),
     c.loose("recommendation_id"),
     c.text("thread_id"),
-    c.items("participants"),
+    c.items("participants", ids_in=PEOPLE),
     c.text("source"),
     c.text("source_id"),
     c.index("uq_activities_source", "source", "source_id", unique=True, where="source_id IS NOT NULL"),

@@ -295,6 +295,31 @@ async def test_lists_of_ids_follow_too(client: httpx.AsyncClient, people: People
     assert set(map(UUID, back["account_ids"])) == {UUID(loser["id"]), UUID(winner["id"])}
 
 
+async def test_who_took_part_is_the_winner_from_now_on(client: httpx.AsyncClient, people: People) -> None:
+    rep = people.rep
+    winner, loser, friend = [await make(client, rep, "/contacts", last_name=name) for name in "ABC"]
+
+    async def meeting(*taking_part: dict[str, Any]) -> str:
+        there = [{"contact_id": one["id"]} for one in taking_part] + [{"email": "x@else.example"}]
+        body = {"type": "meeting", "subject": "Talk", "occurred_at": "2026-01-05T09:00:00Z", "participants": there}
+        return str((await make(client, rep, "/activities", **body))["id"])
+
+    async def there(activity: str) -> list[str]:
+        found = (await get(client, rep, f"/activities/{activity}"))["participants"]
+        return [one.get("contact_id") or one["email"] for one in found]
+
+    names = {"winner": winner["id"], "loser": loser["id"], "friend": friend["id"]}
+    moved, double = await meeting(friend, loser), await meeting(loser, winner, friend)
+    merged = await merge(client, rep, "contacts", winner, loser)
+    assert merged.status_code == 200, merged.text
+    assert merged.json()["children"]["activities.participants"] == 2
+    assert await there(moved) == [names["friend"], names["winner"], "x@else.example"]
+    assert await there(double) == [names["winner"], names["friend"], "x@else.example"]
+    assert (await undo(client, rep, merged)).status_code == 200
+    assert await there(moved) == [names["friend"], names["loser"], "x@else.example"]
+    assert await there(double) == [names["loser"], names["winner"], names["friend"], "x@else.example"]
+
+
 async def test_ties_are_not_doubled_nor_turned_on_oneself(client: httpx.AsyncClient, people: People) -> None:
     rep = people.rep
     winner, loser, friend = [await make(client, rep, "/contacts", last_name=name) for name in "ABC"]
