@@ -9,6 +9,7 @@ All of it is one change set, so `changes.undo` takes it back.
 """
 
 import asyncio
+import gc
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from contextlib import aclosing
 from datetime import UTC, datetime
@@ -83,6 +84,13 @@ class Importer:
         self, read: Reader, *, dry_run: bool = False, strict: bool = False, position: int = 0
     ) -> Report:
         """Judges and stores what is right; with `strict` nothing when anything is wrong. `position`: where to go on."""
+        gc.freeze()  # what is here already need not be looked through again for each few thousand rows
+        try:
+            return await self._run(read, dry_run=dry_run, strict=strict, position=position)
+        finally:
+            gc.unfreeze()
+
+    async def _run(self, read: Reader, *, dry_run: bool, strict: bool, position: int) -> Report:
         report = self.report
         report.dry_run = dry_run
         if dry_run or (strict and not position):

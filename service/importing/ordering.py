@@ -10,7 +10,7 @@ from service.importing.records import Fault, Item, Record, Ref
 
 CHUNK = 5_000
 """Records of one transaction: a longer one would stall every reader of the feed."""
-MOST_VERSIONS = 20_000
+MOST_VERSIONS = 10_000
 MOST_WEIGHT = 16_000_000
 """Characters that a chunk holds."""
 MOST_HELD = 50_000
@@ -133,8 +133,8 @@ def chunks(items: Iterable[Item], skip: int = 0, skipped: Any = None) -> Generat
 
 
 def _weight(record: Record) -> int:
-    return sum(
-        len(value) if isinstance(value, str) else 40
-        for version in record.versions
-        for value in version.values.values()
-    )
+    weight = 0
+    for version in record.versions:
+        for value in version.values.values():
+            weight += len(value) if type(value) is str else 40
+    return weight

@@ -12,7 +12,7 @@ from uuid import UUID
 import msgspec
 import obstore
 
-from service import alike, jobs, objects
+from service import alike, jobs, objects, statistics
 from service.access import SYSTEM
 from service.auth import actor_of_user
 from service.db import Database, Tx
@@ -210,6 +210,8 @@ async def close(database: Database, job_id: UUID, report: Report) -> dict[str, A
     status = "failed" if refused else "done"
     await database.execute(_CLOSE, job_id, status, totals(report), errors, result, url)
     if stored:
+        written = {table: counts["created"] + counts["updated"] for table, counts in report.counts.items()}
+        await statistics.ask(database, written)
         await follow_up(database)
     return result | {"errors": errors}
 

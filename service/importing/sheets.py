@@ -231,13 +231,22 @@ def _csv_row(name: str, line: int, cells: list[str], columns: list[str], encodin
         shown = ",".join(cells)[:80]
         return Fault(name, line, "", shown, f"the row has {len(cells)} cells, the header {len(columns)}")
     whole = "".join(cells)
-    if not whole.isascii() or "\0" in whole:
+    if "\0" in whole or not (whole.isascii() or _is_sound(whole, encoding)):
         for column, cell in zip(columns, cells, strict=True):
             if detail := _broken(cell, encoding):
                 shown = cell.replace("\0", "\\0").encode("utf-8", "replace").decode()[:200]
                 return Fault(name, line, column, shown, detail)
     found = dict(zip(columns, map(str.strip, cells), strict=True))
     return line, {column: unquoted(cell) for column, cell in found.items()} if "'" in whole else found
+
+
+def _is_sound(text: str, encoding: str) -> bool:
+    """Whether no byte of it was beyond the encoding: such a byte is half a pair by now, which UTF-8 does not take."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return "\ufffd" not in text or not encoding.startswith("utf-16")
 
 
 def _broken(cell: str, encoding: str) -> str | None:

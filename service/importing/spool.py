@@ -2,6 +2,7 @@
 
 import sqlite3
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 import msgspec
 
@@ -9,7 +10,10 @@ Row = dict[str, str]
 
 
 class Spool:
-    """Takes rows as (record, instant in µs, sequence, line, row) and gives those of one record in their order."""
+    """Takes rows as (record, instant in µs, sequence, line, row) and gives those of one record in their order.
+
+    All rows have the same columns in the same order.
+    """
 
     def __init__(self, rows: Iterable[tuple[str, int, int, int, Row]]) -> None:
         # a database without a name lives in a temporary file, as far as its cache does not hold it, and goes by itself
@@ -18,13 +22,17 @@ class Spool:
         self._disk.execute("PRAGMA cache_size = -16000")
         self._disk.execute("CREATE TABLE past (record TEXT, at INTEGER, seq INTEGER, line INTEGER, row BLOB)")
         self._disk.execute("BEGIN")
-        self._disk.executemany(
-            "INSERT INTO past VALUES (?, ?, ?, ?, ?)",
-            ((key, at, seq, line, msgspec.msgpack.encode(row)) for key, at, seq, line, row in rows),
-        )
+        self._columns: list[str] = []
+        self._disk.executemany("INSERT INTO past VALUES (?, ?, ?, ?, ?)", self._packed(rows))
         self._disk.execute("CREATE INDEX by_record ON past (record, at, seq, line)")
         self._disk.execute("COMMIT")
         self._asked: set[str] = set()
+
+    def _packed(self, rows: Iterable[tuple[str, int, int, int, Row]]) -> Iterator[tuple[Any, ...]]:
+        pack = msgspec.msgpack.Encoder().encode
+        for key, at, seq, line, row in rows:
+            self._columns = self._columns or list(row)
+            yield key, at, seq, line, pack(list(row.values()))
 
     def of(self, record: str) -> list[tuple[int, Row]]:
         """The rows of one record, each with its line."""
@@ -32,7 +40,8 @@ class Spool:
         found = self._disk.execute(
             "SELECT line, row FROM past WHERE record = ? ORDER BY at, seq, line", (record,)
         )
-        return [(line, msgspec.msgpack.decode(row)) for line, row in found]
+        columns, unpack = self._columns, msgspec.msgpack.decode
+        return [(line, dict(zip(columns, unpack(row), strict=True))) for line, row in found]
 
     def strangers(self) -> Iterator[tuple[str, int]]:
         """Records that nobody asked for, each with its first line."""

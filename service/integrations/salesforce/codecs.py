@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from service.importing.cells import slug
+from service.importing.records import Ref
 
 
 class Codec(msgspec.Struct, frozen=True, eq=False):
@@ -41,6 +42,22 @@ def plain(value: Any) -> str:
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
+@lru_cache(4_096)
+def exactly(value: float) -> Decimal:
+    """A number as it is written."""
+    return Decimal(str(value))
+
+
+@lru_cache(4_096)
+def _share(cell: str) -> float:
+    return float(_decimal(cell) / 100)
+
+
+@lru_cache(4_096)
+def _percent(value: float) -> str:
+    return plain(round(exactly(value) * 100, 6))
+
+
 def _whole(cell: str) -> int:
     value = _decimal(cell)
     if value != value.to_integral_value():
@@ -64,11 +81,12 @@ def _date(cell: str) -> date:
 
 
 def _instant(cell: str) -> datetime:
-    text = cell.replace(" ", "T", 1).replace("Z", "+00:00")
     try:
-        moment = datetime.fromisoformat(text)
+        moment = datetime.fromisoformat(cell)
     except ValueError:
         raise ValueError("is not an instant") from None
+    if moment.tzinfo is UTC:
+        return moment
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
 
 
@@ -106,14 +124,12 @@ TEXT = Codec(str, str)
 NUMBER = Codec(_decimal, plain)
 WHOLE = Codec(_whole, plain)
 QUANTITY = Codec(lambda cell: float(_decimal(cell)), plain)
-PERCENT = Codec(
-    lambda cell: float(_decimal(cell) / 100), lambda value: plain(round(Decimal(str(value)) * 100, 6))
-)
+PERCENT = Codec(_share, _percent)
 BOOL = Codec(_bool, lambda value: "true" if value else "false")
 DATE = Codec(_date, lambda value: value.isoformat())
 INSTANT = Codec(_instant, instant_cell)
 MINUTES = Codec(lambda cell: _whole(cell) * 60, lambda value: plain(Decimal(value) / 60))
-ID = Codec(same_id, str)
+ID = Codec(same_id, lambda value: value.external_id if type(value) is Ref else str(value))
 
 ACCOUNT_TYPE = choice({
     "Prospect": "prospect", "Customer": "customer", "Customer - Direct": "customer", "Customer - Channel": "customer",

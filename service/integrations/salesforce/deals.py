@@ -17,7 +17,8 @@ from service.integrations.salesforce.reading import (
     Cells,
     Files,
     Unreadable,
-    kept,
+    keeper,
+    Keeper,
     midnight_of,
     read_cell,
     tell_strangers,
@@ -114,12 +115,13 @@ def deals(files: Files, stages: dict[str, Stage]) -> Iterator[Record]:
         tell_strangers(files, past, shapes.HISTORY)
     spool = Spool(_history_rows(files, past) if past is not None else ())
     ids = files.ids.setdefault("opportunities", set())
+    source = _Source(files, stages, sheet, past)
     try:
         for line, cells in files.rows(sheet):
             identity = c.same_id(cells["Id"])
             ids.add(identity)
             try:
-                yield _Deal(files, stages, sheet, past, line, cells).record(spool.of(identity))
+                yield _Deal(source, line, cells).record(spool.of(identity))
             except Unreadable as error:
                 files.wrong(sheet, line, error)
         for identity, line in spool.strangers():
@@ -141,24 +143,30 @@ def _history_rows(files: Files, sheet: Sheet) -> Iterator[tuple[str, int, int, i
         yield c.same_id(cells.get("OpportunityId", "")), int(at.timestamp() * 1_000_000), 0, line, cells
 
 
+class _Source:
+    """What the rows of both files have in common."""
+
+    def __init__(
+        self, files: Files, stages: dict[str, Stage], sheet: Sheet, past: Sheet | None
+    ) -> None:
+        self.files, self.stages, self.sheet, self.past = files, stages, sheet, past or sheet
+        self.kept = keeper(sheet, shapes.OPPORTUNITY)
+        self.kept_past = keeper(self.past, shapes.HISTORY)
+        self.told = frozenset(self.past.columns)
+        self.first = next(iter(stages), "")
+        self.first_open = next((name for name, stage in stages.items() if stage["status"] == "open"), None)
+
+
 class _Deal:
     """One opportunity on its way from rows to versions."""
 
-    def __init__(
-        self,
-        files: Files,
-        stages: dict[str, Stage],
-        sheet: Sheet,
-        past: Sheet | None,
-        line: int,
-        cells: Cells,
-    ) -> None:
-        self.files, self.stages, self.sheet, self.past = files, stages, sheet, past
+    def __init__(self, source: _Source, line: int, cells: Cells) -> None:
+        self.source, self.files, self.stages = source, source.files, source.stages
         self.line, self.cells = line, cells
-        self.values = values_of(files, shapes.OPPORTUNITY, cells)
+        self.values = values_of(self.files, shapes.OPPORTUNITY, cells)
         self.identity = self.values.pop("external_id")
         self.created: datetime | None = self.values.pop("created_at", None)
-        self.values.setdefault("currency", files.context.home)
+        self.values.setdefault("currency", self.files.context.home)
         if "forecast_category" not in self.values and cells.get("ForecastCategory"):
             self.values["forecast_category"] = c.CATEGORY.read(cells["ForecastCategory"])
         if "stage" not in self.values:
@@ -176,8 +184,7 @@ class _Deal:
             try:
                 self._from_history(line, cells)
             except Unreadable as error:
-                assert self.past is not None
-                self.files.wrong(self.past, line, error)
+                self.files.wrong(self.source.past, line, error)
         if not self.versions or (self.created and self.versions[0].at and self.created < self.versions[0].at):
             self._at_creation(final)
         self._to_the_end(final, late)
@@ -187,8 +194,8 @@ class _Deal:
         row = self.values | late | self.state | {"external_id": self.identity, "status": self.status}
         row["created_at"] = self.versions[0].at or self.files.context.now
         return Record(
-            "opportunities", self.identity, self.versions, self.sheet.name, self.line,
-            kept=[kept(self.sheet, shapes.OPPORTUNITY, self.cells, row, self.line)],
+            "opportunities", self.identity, self.versions, self.source.sheet.name, self.line,
+            kept=[self.source.kept(self.cells, row, self.line)],
         )  # fmt: skip
 
     @property
@@ -196,51 +203,44 @@ class _Deal:
         return str(self.stages[self.state["stage"]]["status"])
 
     def _from_history(self, line: int, cells: Cells) -> None:
-        assert self.past is not None
+        source = self.source
         told = values_of(self.files, shapes.HISTORY, cells)
-        at = told.pop("known_from")
-        identity, _ = told.pop("external_id"), told.pop("id", None)
-        if cells.get("ForecastCategory"):
-            told["forecast_category"] = c.CATEGORY.read(cells["ForecastCategory"])
+        at, identity = told.pop("known_from"), told.pop("external_id")
+        told.pop("id", None)
+        if category := cells.get("ForecastCategory"):
+            told["forecast_category"] = c.CATEGORY.read(category)
         version = self._version(told, at)
-        version.file, version.line, version.told = self.past.name, line, frozenset(cells)
+        version.file, version.line, version.told = source.past.name, line, source.told
         row = self.state | {"external_id": identity, "id": self.identity, "known_from": at}
-        version.kept = kept(self.past, shapes.HISTORY, cells, row, line)
+        version.kept = source.kept_past(cells, row, line)
         self.versions.append(version)
 
     def _version(self, told: Values, at: datetime | None) -> Version:
         """A version with what changes by `told`; a closed deal's category is its stage's, an open one is not closed."""
-        before = dict(self.state)
-        if "stage" not in told and "stage" not in before:
-            told = told | {"stage": next(iter(self.stages))}
-        if (
-            before
-        ):  # a row of history is a whole state: an amount that it does not tell is one that was taken away
-            told = (
-                dict.fromkeys(
-                    (name for name in ("amount", "close_date") if before.get(name) is not None), None
-                )
-                | told
-            )
-        state = before | told
+        before = self.state
+        if not before:
+            state = {"stage": self.source.first} | told
+        else:  # a row of history is a whole state: an amount that it does not tell is one that was taken away
+            state = before | {"amount": None, "close_date": None} | told
         stage = self.stages[state["stage"]]
-        if "stage" in told and "probability" not in told:
+        if ("stage" in told or not before) and "probability" not in told:
             state["probability"] = stage["probability"]
         category = state.get("forecast_category")
         if stage["status"] != "open" or category in (None, "closed"):
             category = stage["forecast_category"]
         state["forecast_category"] = category
         self.state = state
-        values = {name: state.get(name) for name in MOVING if state.get(name) != before.get(name)}
-        if state["stage"] != before.get("stage"):
+        values = {
+            name: value for name in MOVING if (value := state.get(name)) != before.get(name)
+        }
+        if "stage" in values:
             values = self._entered(stage, at, state) | values | {"stage": stage["key"]}
         if "amount" in values or "closed_on" in values:
             day = values.get("closed_on") or (at or self.files.context.now).date()
             values["amount_home"] = self.files.context.at_home(
                 state.get("amount"), self.values["currency"], day
             )
-        chosen = category != stage["forecast_category"]
-        values["forecast_category_source"] = "user" if chosen else "stage"
+        values["forecast_category_source"] = "user" if category != stage["forecast_category"] else "stage"
         return Version(values, at)
 
     def _entered(self, stage: Stage, at: datetime | None, state: Values) -> Values:
@@ -266,9 +266,7 @@ class _Deal:
         if self.stages[final["stage"]]["status"] == "open":
             self.versions.append(self._version(final, self.created))
             return
-        label = next(
-            (name for name, stage in self.stages.items() if stage["status"] == "open"), final["stage"]
-        )
+        label = self.source.first_open or final["stage"]
         told = {name: value for name, value in final.items() if name in ("amount", "close_date")}
         self.versions.append(self._version(told | {"stage": label}, self.created))
 

@@ -12,7 +12,7 @@ from service.importing.sheets import Sheet, look
 from service.integrations.files import midnight
 from service.integrations.salesforce import codecs as c
 from service.integrations.salesforce import shapes
-from service.integrations.salesforce.shapes import ENTRY, SHAPES, Column, Shape, written
+from service.integrations.salesforce.shapes import ENTRY, SHAPES, Shape
 
 SOURCE = "salesforce"
 Cells = dict[str, str]
@@ -85,33 +85,29 @@ def _find(folder: Path) -> dict[str, Sheet]:
 def values_of(files: Files, shape: Shape, cells: Cells) -> Values:
     """What a row says, typed; references as `Ref`s. Raises `Unreadable`."""
     found: Values = {}
-    for column in shape.columns:
-        cell = cells.get(column.name, "")
-        if cell == "":
-            if column.codec is c.BOOL and column.name in cells:
-                found[column.field] = column.field == "is_active"
+    for name, first, rest, codec, table in shapes.read_plan(shape.file):
+        cell = cells.get(name)
+        if not cell:
+            if codec is c.BOOL and cell is not None:
+                found[first] = first == "is_active"
             continue
         try:
-            value = column.codec.read(cell)
+            value = codec.read(cell)
         except ValueError as error:
-            raise Unreadable(column.name, cell, str(error)) from None
-        if value is not None:
-            _put(files, found, column, value)
+            raise Unreadable(name, cell, str(error)) from None
+        if value is None:
+            continue
+        if rest:
+            found.setdefault(first, {})[rest] = value
+        elif table:
+            if not (table == "users" and value.startswith(QUEUE)):
+                found[first] = Ref(table, value)
+        elif "|" in first:
+            if kind := _kind(files, first, value):
+                found[f"{_ONE[kind]}_id"] = Ref(kind, value)
+        else:
+            found[first] = value
     return found
-
-
-def _put(files: Files, found: Values, column: Column, value: Any) -> None:
-    first, _, rest = column.field.partition(".")
-    if rest:
-        found.setdefault(first, {})[rest] = value
-    elif column.table:
-        if not (column.table == "users" and value.startswith(QUEUE)):
-            found[first] = Ref(column.table, value)
-    elif "|" in column.field:
-        if table := _kind(files, column, value):
-            found[f"{_ONE[table]}_id"] = Ref(table, value)
-    else:
-        found[first] = value
 
 
 QUEUE = "00G"
@@ -119,30 +115,36 @@ QUEUE = "00G"
 _ONE = {"contacts": "contact", "leads": "lead", "accounts": "account", "opportunities": "opportunity"}
 
 
-def _kind(files: Files, column: Column, identity: str) -> str | None:
+def _kind(files: Files, fields: str, identity: str) -> str | None:
     """Which of our tables an id of several kinds belongs to: by the files, else by its first signs."""
-    tables = [table for table, name in _ONE.items() if f"{name}_id" in column.field.split("|")]
+    tables = [table for table, name in _ONE.items() if f"{name}_id" in fields.split("|")]
     here = next((table for table in tables if identity in files.ids.get(table, ())), None)
     told = shapes.PREFIXES.get(identity[:3])
     return here or (told if told in tables else None)
 
 
-def kept(sheet: Sheet, shape: Shape, cells: Cells, row: Values, line: int) -> Kept:
-    """The cells that the product would write differently, each with what it would write; and those of no field."""
-    ours = written(shape, {name: _shown(value) for name, value in row.items()})
-    found: dict[str, Any] = {}
-    for column in sheet.columns:
-        cell = cells.get(column, "")
-        if column not in ours:
-            if cell:
-                found[column] = cell
-        elif cell != ours[column]:
-            found[column] = [cell, ours[column]]
-    return Kept(sheet.stem, c.same_id(cells["Id"]), found, line)
+Keeper = Callable[[Cells, Values, int], Kept]
+"""Takes the cells of a row, what the record says by it, and the line."""
 
 
-def _shown(value: Any) -> Any:
-    return value.external_id if isinstance(value, Ref) else value
+def keeper(sheet: Sheet, shape: Shape) -> Keeper:
+    """What keeps of each row the cells that the product would write differently, each with what it would write; and
+    those of no field."""
+    writers = shapes.writers(shape)
+    stem, plan = sheet.stem, [(column, writers.get(column)) for column in sheet.columns]
+
+    def kept(cells: Cells, row: Values, line: int) -> Kept:
+        found: dict[str, Any] = {}
+        for column, write in plan:
+            cell = cells[column]
+            if write is None:
+                if cell:
+                    found[column] = cell
+            elif cell != (ours := write(row)):
+                found[column] = [cell, ours]
+        return Kept(stem, c.same_id(cells["Id"]), found, line)
+
+    return kept
 
 
 # --- files of one version a record ---------------------------------------------------------------------------------
@@ -154,7 +156,7 @@ def simple(files: Files, shape: Shape, complete: Shaped | None = None) -> Iterat
     if sheet is None:
         return
     tell_strangers(files, sheet, shape)
-    ids = files.ids.setdefault(shape.table, set())
+    ids, kept = files.ids.setdefault(shape.table, set()), keeper(sheet, shape)
     for line, cells in files.rows(sheet):
         try:
             values = values_of(files, shape, cells)
@@ -176,7 +178,7 @@ def simple(files: Files, shape: Shape, complete: Shaped | None = None) -> Iterat
         ids.add(identity)
         yield Record(
             shape.table, identity, [Version(values, at)], sheet.name, line, initial=initial,
-            kept=[kept(sheet, shape, cells, row, line)],
+            kept=[kept(cells, row, line)],
         )  # fmt: skip
 
 

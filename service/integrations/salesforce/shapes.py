@@ -243,31 +243,39 @@ def _day(row: Row, name: str) -> str:
 
 
 @cache
-def _plan(file: str) -> tuple[tuple[str, tuple[tuple[str, str], ...], Callable[[Any], str]], ...]:
-    """Each column with the fields, and parts of fields, that it is written from."""
+def read_plan(file: str) -> tuple[tuple[str, str, str, Codec, str], ...]:
+    """Each column with its field, the part of it, what reads it, and the table that it points at."""
     shape = next(shape for shape in SHAPES if shape.file == file)
     return tuple(
-        (column.name, tuple((field.partition(".")[0], field.partition(".")[2]) for field in column.field.split("|")),
-         column.codec.write)
+        (column.name, *column.field.partition(".")[::2], column.codec, column.table)
         for column in shape.columns
-    )  # fmt: skip
+    )
+
+
+def writers(shape: Shape) -> dict[str, Callable[[Row], str]]:
+    """Column → what writes its cell from a record; references in it are ids of Salesforce, the stage its label."""
+    return {column.name: _writer(column) for column in shape.columns} | dict(shape.derived)
+
+
+def _writer(column: Column) -> Callable[[Row], str]:
+    first, _, rest = column.field.partition(".")
+    write = column.codec.write
+    if rest:
+        return lambda row: "" if (value := (row.get(first) or {}).get(rest)) is None else write(value)
+    if "|" in column.field:
+        fields = column.field.split("|")
+        return lambda row: next((write(value) for name in fields if (value := row.get(name)) is not None), "")
+    return lambda row: "" if (value := row.get(first)) is None else write(value)
+
+
+@cache
+def _writers(file: str) -> dict[str, Callable[[Row], str]]:
+    return writers(next(shape for shape in SHAPES if shape.file == file))
 
 
 def written(shape: Shape, row: Row) -> dict[str, str]:
-    """All cells of a record as we write them; references in `row` are ids of Salesforce, the stage its label."""
-    found: dict[str, str] = {}
-    for name, fields, write in _plan(shape.file):
-        found[name] = ""
-        for first, rest in fields:
-            value = row.get(first)
-            if rest and value is not None:
-                value = value.get(rest)
-            if value is not None:
-                found[name] = write(value)
-                break
-    for name, make in shape.derived.items():
-        found[name] = make(row)
-    return found
+    """All cells of a record as we write them."""
+    return {name: write(row) for name, write in _writers(shape.file).items()}
 
 
 def _category(row: Row) -> str:
@@ -280,7 +288,7 @@ def _category(row: Row) -> str:
 def _expected(row: Row) -> str:
     if row.get("amount") is None or row.get("probability") is None:
         return ""
-    return c.plain(round(row["amount"] * Decimal(str(row["probability"])), 4))
+    return c.plain(round(row["amount"] * c.exactly(row["probability"]), 4))
 
 
 def _total(row: Row) -> str:
