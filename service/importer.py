@@ -24,6 +24,7 @@ from service.db import Database, Tx
 from service.errors import Conflict, Invalid
 from service.history import assert_known
 from service.ids import new_id
+from service.importing import rings
 from service.importing.completing import Completion
 from service.importing.judging import Good, Judge, empty
 from service.importing.known import Known
@@ -32,6 +33,7 @@ from service.importing.ordering import Chunk, chunks, ordered
 from service.importing.records import Reader, Record, Report, Values, refs_of
 from service.importing.storing import Store
 from service.resource import Resource
+from service.rules import in_turn
 
 REFUSALS = (
     asyncpg.IntegrityConstraintViolationError,
@@ -120,7 +122,8 @@ class Importer:
             self.completion.one if self.completion else None,
             await custom.catalogue(self.database),
         )
-        stream = chunks(ordered(read(), self._selves), position, _noting(judge))
+        trees = {table: one.tree for table, one in self.resources.items() if one.tree}
+        stream = chunks(ordered(read(), self._selves, trees), position, _noting(judge))
         async with aclosing(_ahead(stream)) as ahead:
             async for chunk in ahead:
                 for fault in chunk.faults:
@@ -165,6 +168,7 @@ class Importer:
         """One chunk, in the transaction that is open: new records with their past, then what differs in known ones."""
         fresh = [good for good in goods if not good.is_here]
         here = [good for good in goods if good.is_here]
+        await self._take_turn(tx, table, here)
         if fresh:
             await self._explain(tx, table, len(fresh))
             await assert_known(tx)
@@ -173,7 +177,29 @@ class Importer:
         if here:
             rows = await self.store.here(tx, table, here)
             found = [(good, self._changes(good, rows.get(good.id))) for good in here]
+            found = await self._without_rings(tx, table, found)
             await self._change(tx, table, found, explained=bool(fresh))
+
+    async def _take_turn(self, tx: Tx, table: str, here: list[Good]) -> None:
+        """Who moves records within a tree waits for others who do."""
+        column = self.resources[table].tree
+        if column and any(good.state().get(column) for good in here):
+            await in_turn(tx, table, column)
+
+    async def _without_rings(
+        self, tx: Tx, table: str, found: list[tuple[Good, Values | None]]
+    ) -> list[tuple[Good, Values | None]]:
+        """The changes without those that would close a ring, each of which is told."""
+        column = self.resources[table].tree
+        moved = {good.id: changes[column] for good, changes in found if changes and column in changes}
+        above = [one for one in moved.values() if one]
+        if not above:
+            return found
+        refused = rings.closing(moved, await rings.stored_above(tx, table, column, above))
+        for good, _ in found:
+            if ring := refused.get(good.id):
+                self._fail(good.record, column, moved[good.id], rings.told(ring))
+        return [(good, None if good.id in refused else changes) for good, changes in found]
 
     async def _halving(
         self, tx: Tx, table: str, parts: list[Any], work: Callable[[Tx, str, list[Any]], Awaitable[None]]

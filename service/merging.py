@@ -63,7 +63,9 @@ class Reference(msgspec.Struct, frozen=True):
         """The column's value with `$2` in place of the ids `$1`, once."""
         if self.member:
             taken = f"o ->> '{self.member}' = ANY(($1::uuid[])::text[])"
-            mine = f"CASE WHEN {taken} THEN o || jsonb_build_object('{self.member}', $2::uuid::text) ELSE o END"
+            mine = (
+                f"CASE WHEN {taken} THEN o || jsonb_build_object('{self.member}', $2::uuid::text) ELSE o END"
+            )
             key = f"coalesce(p ->> '{self.member}', n::text)"
             return (
                 f"(SELECT jsonb_agg(p ORDER BY n) FROM (SELECT DISTINCT ON ({key}) p, n FROM (SELECT {mine} AS p, n"

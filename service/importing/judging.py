@@ -14,6 +14,7 @@ from service import custom, query
 from service.db import table_named
 from service.errors import Conflict, Forbidden, Invalid
 from service.ids import new_id
+from service.importing import rings
 from service.importing.known import AMBIGUOUS, Known
 from service.importing.records import POINTING, Fault, Record, Report, Values, Version, refs_of
 from service.resource import Resource, nested
@@ -79,6 +80,9 @@ class Judge:
             return None
         if not record.continues and (twice := self._twice(record)):
             self._refuse(record, *twice, "stands in the file twice")
+            return None
+        if record.ring:
+            self._refuse(record, self.resources[record.table].tree, record.ring[1], rings.told(record.ring))
             return None
         if record.external_id in self.known.merged.get(record.table, ()):
             self._leave(record, found)

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from service.importing.records import Fault, Item, Record, Ref
+from service.importing.rings import ring_of
 
 CHUNK = 5_000
 """Records of one transaction: a longer one would stall every reader of the feed."""
@@ -29,8 +30,8 @@ class Chunk(msgspec.Struct):
 class _Waiting:
     """Records of one table in the order in which each stands behind what it points at."""
 
-    def __init__(self, columns: tuple[str, ...]) -> None:
-        self.columns = columns
+    def __init__(self, columns: tuple[str, ...], tree: str) -> None:
+        self.columns, self.tree = columns, tree
         self._out: set[str | None] = set()
         self._held: dict[int, Record] = {}
         self._behind: dict[str, list[int]] = defaultdict(list)
@@ -72,14 +73,28 @@ class _Waiting:
                     self._behind[missing].append(key)
 
     def rest(self) -> Iterator[Record]:
-        """What waits for a record that the file does not have, or in a ring."""
+        """What waits for a record that the file does not have, or in a ring, which is noted."""
         held, self._held = list(self._held.values()), {}
         self._behind.clear()
+        above = {one.external_id: self._above(one) for one in held if one.external_id}
+        for one in held:
+            one.ring = ring_of(one.external_id, above) if above.get(one.external_id or "") else []
         yield from held
 
+    def _above(self, record: Record) -> str | None:
+        """What the record stands under in the end, in the tree of its kind."""
+        told = [version.values[self.tree] for version in record.versions if self.tree in version.values]
+        last = told[-1] if told else None
+        return last.external_id if isinstance(last, Ref) and not last.by else None
 
-def ordered(items: Iterable[Item], selves: Mapping[str, tuple[str, ...]]) -> Iterator[Item]:
-    """The items so that each record stands behind those of its table that `selves` (table → columns) makes it point at."""
+
+def ordered(
+    items: Iterable[Item], selves: Mapping[str, tuple[str, ...]], trees: Mapping[str, str] | None = None
+) -> Iterator[Item]:
+    """The items so that each record stands behind those of its table that `selves` (table → columns) makes it point at.
+
+    `trees`: table → the one of these columns that makes a tree.
+    """
     waiting: dict[str, _Waiting] = {}
     current = ""
     for item in items:
@@ -92,7 +107,7 @@ def ordered(items: Iterable[Item], selves: Mapping[str, tuple[str, ...]]) -> Ite
         columns = selves.get(current)
         if columns:
             if current not in waiting:
-                waiting[current] = _Waiting(columns)
+                waiting[current] = _Waiting(columns, (trees or {}).get(current, ""))
             yield from waiting[current].add(item)
         else:
             yield item

@@ -54,6 +54,7 @@ class Record(msgspec.Struct):
 
     `continues`: says more about a record that stood before it, such as a team's manager, who is a member of the team.
     `initial`: what a new record begins with, and one that is here already keeps its own of, such as a person's role.
+    `ring`: the ids of the records of its file with which it stands in a ring, from its own on.
     """
 
     table: str
@@ -64,6 +65,7 @@ class Record(msgspec.Struct):
     continues: bool = False
     initial: Values = {}
     kept: list[Kept] = []
+    ring: list[str] = []
 
 
 class Fault(msgspec.Struct):

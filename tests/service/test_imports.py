@@ -83,6 +83,51 @@ async def test_a_company_is_not_its_own_parent(client: httpx.AsyncClient, people
     assert len(await listed(client, people, "/accounts?name=Offspring")) == 1
 
 
+TREE = {"Id": "external_id", "Name": "name", "Parent": "parent.external_id"}
+
+
+def said(job: dict[str, Any]) -> list[tuple[int, str, str]]:
+    return [(error["line"], error["column"], error["detail"]) for error in job["errors"]]
+
+
+async def test_rows_that_stand_in_a_ring_are_named_and_the_rest_goes_in(
+    client: httpx.AsyncClient, people: People, put: Any
+) -> None:
+    text = "Id,Name,Parent\na,A,b\nb,B,c\nc,C,a\nd,D,\ne,E,d\nf,F,a\n"
+    job = await put(text, resource="accounts", mapping=TREE, source="circle")
+    assert said(job) == [
+        (2, "parent_id", "would make a ring: a → b → c → a"),
+        (3, "parent_id", "would make a ring: b → c → a → b"),
+        (4, "parent_id", "would make a ring: c → a → b → c"),
+        (7, "parent_id", "there is no such record in accounts"),
+    ]
+    assert job["counts"] == {"created": 2, "updated": 0, "unchanged": 0, "failed": 4}
+    dry = await put(text, resource="accounts", mapping=TREE, source="circle", dry_run="true")
+    assert said(dry)[:3] == said(job)[:3]
+
+
+async def test_a_ring_with_what_is_stored_is_named(
+    client: httpx.AsyncClient, people: People, put: Any
+) -> None:
+    chain = "Id,Name,Parent\n1,Top,\n2,Middle,1\n3,Low,2\n4,Other,\n"
+    assert (await put(chain, resource="accounts", mapping=TREE, source="chain"))["errors"] == []
+    ids = {
+        one["external_ids"]["chain"]: one["id"]
+        for one in await listed(client, people, "/accounts?external_ids.chain[is_null]=false")
+    }
+    job = await put(
+        "Id,Name,Parent\n1,Top,3\n4,Another,\n", resource="accounts", mapping=TREE, source="chain"
+    )
+    ring = " → ".join(ids[one] for one in "1321")
+    assert said(job) == [(2, "parent_id", f"would make a ring: {ring}")]
+    assert job["counts"] == {"created": 0, "updated": 1, "unchanged": 0, "failed": 1}
+    turned = "Id,Name,Parent\n1,Top,3\n2,Middle,1\n3,Low,4\n4,Another,\n"
+    job = await put(turned, resource="accounts", mapping=TREE, source="chain")
+    assert said(job) == [], "each alone closes a ring, together they are a tree"
+    (low,) = await listed(client, people, "/accounts?external_ids.chain=3")
+    assert low["parent_id"] == ids["4"]
+
+
 async def test_a_file_goes_in_is_changed_again_and_undone(
     client: httpx.AsyncClient, people: People, put: Any
 ) -> None:

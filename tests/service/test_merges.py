@@ -301,7 +301,12 @@ async def test_who_took_part_is_the_winner_from_now_on(client: httpx.AsyncClient
 
     async def meeting(*taking_part: dict[str, Any]) -> str:
         there = [{"contact_id": one["id"]} for one in taking_part] + [{"email": "x@else.example"}]
-        body = {"type": "meeting", "subject": "Talk", "occurred_at": "2026-01-05T09:00:00Z", "participants": there}
+        body = {
+            "type": "meeting",
+            "subject": "Talk",
+            "occurred_at": "2026-01-05T09:00:00Z",
+            "participants": there,
+        }
         return str((await make(client, rep, "/activities", **body))["id"])
 
     async def there(activity: str) -> list[str]:

@@ -146,9 +146,7 @@ def _history_rows(files: Files, sheet: Sheet) -> Iterator[tuple[str, int, int, i
 class _Source:
     """What the rows of both files have in common."""
 
-    def __init__(
-        self, files: Files, stages: dict[str, Stage], sheet: Sheet, past: Sheet | None
-    ) -> None:
+    def __init__(self, files: Files, stages: dict[str, Stage], sheet: Sheet, past: Sheet | None) -> None:
         self.files, self.stages, self.sheet, self.past = files, stages, sheet, past or sheet
         self.kept = keeper(sheet, shapes.OPPORTUNITY)
         self.kept_past = keeper(self.past, shapes.HISTORY)
@@ -230,9 +228,7 @@ class _Deal:
             category = stage["forecast_category"]
         state["forecast_category"] = category
         self.state = state
-        values = {
-            name: value for name in MOVING if (value := state.get(name)) != before.get(name)
-        }
+        values = {name: value for name in MOVING if (value := state.get(name)) != before.get(name)}
         if "stage" in values:
             values = self._entered(stage, at, state) | values | {"stage": stage["key"]}
         if "amount" in values or "closed_on" in values:
