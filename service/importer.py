@@ -269,11 +269,11 @@ class Importer:
         if row is None:
             self._fail(record, "", "", "was deleted meanwhile")
             return None
-        changes = self.store.different(good, row)
-        if not changes:
-            return changes
-        resource = self.resources[record.table]
+        resource, changes = self.resources[record.table], Values()
         try:
+            changes = self.store.different(good, row)
+            if not changes:
+                return changes
             if self.completion:
                 changes |= self.completion.changed(record.table, row, changes)
                 self.completion.refuse(row | changes)

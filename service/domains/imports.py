@@ -82,7 +82,8 @@ class Form(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """Multipart. `mapping` is JSON, column → field, or → `{"field", "format"}`; without it the sure guesses are taken.
 
     `key`: fields by which rows are those of records that are here (`email`, or `name,account_id`); without it the
-    record's id in its `source`, and what the resource itself is unique by.
+    record's id in its `source`, and what the resource itself is unique by. `clear_empty`: an empty cell of a column that
+    goes into a field empties it in a record that is here; without it an empty cell says nothing.
     """
 
     file: bytes
@@ -92,6 +93,7 @@ class Form(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     source: str = "import"
     dry_run: bool = False
     strict: bool = False
+    clear_empty: bool = False
 
 
 class PreviewForm(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
@@ -212,6 +214,7 @@ async def payload_of(database: Database, asked: Asked, sheet: Sheet) -> dict[str
     return {
         "name": asked.name, "resource": resource.key, "key": list(keys) if keys != ("external_id",) else [],
         "source": source_of(members), "dry_run": flag(members, "dry_run"), "strict": flag(members, "strict"),
+        "clear_empty": flag(members, "clear_empty"),
         "mapping": {column: {"field": target.name, "format": order} for column, (target, order) in settled.items()},
     }  # fmt: skip
 

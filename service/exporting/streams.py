@@ -144,23 +144,34 @@ _TYPES: dict[str, pa.DataType] = {
 
 
 async def _parquet(database: Database, selection: Selection, file: IO[bytes], told: Told) -> int:
+    """By batches that are packed at once: of a row group at most `BATCH` rows stand here as objects."""
     schema = pa.schema([(column.name, _TYPES.get(column.kind, pa.string())) for column in selection.columns])
     chosen = ", ".join(f'{_typed(column)} AS "{column.name}"' for column in selection.columns)
-    group: list[Any] = []
+    pool = pa.system_memory_pool()  # gives back what it does not need; Arrow's own keeps it
+    batches: list[pa.RecordBatch] = []
+    rows: list[Any] = []
     number = 0
-    with pq.ParquetWriter(file, schema, compression="zstd") as writer:
+    with pq.ParquetWriter(file, schema, compression="zstd", memory_pool=pool) as writer:
+
+        def write() -> None:
+            if batches:
+                writer.write_table(pa.Table.from_batches(batches, schema), row_group_size=GROUP)
+                batches.clear()
+
         async for row in database.stream(
             f"SELECT {chosen} {selection.tail}", *selection.builder.params, size=BATCH
         ):
-            group.append(row)
-            number += 1
-            if len(group) == GROUP:
-                writer.write_batch(_batch(group, schema))
-                group = []
+            rows.append(row)
+            if len(rows) == BATCH:
+                batches.append(_batch(rows, schema, pool))
+                number += len(rows)
+                rows.clear()
+                if len(batches) * BATCH >= GROUP:
+                    write()
                 await told(number)
-        if group:
-            writer.write_batch(_batch(group, schema))
-    return number
+        batches.append(_batch(rows, schema, pool))
+        write()
+    return number + len(rows)
 
 
 def _typed(column: Column) -> str:
@@ -169,6 +180,9 @@ def _typed(column: Column) -> str:
     return f"({column.sql}){cast.get(column.kind, '')}"
 
 
-def _batch(rows: list[Any], schema: pa.Schema) -> pa.RecordBatch:
-    arrays = [pa.array([row[index] for row in rows], type=field.type) for index, field in enumerate(schema)]
+def _batch(rows: list[Any], schema: pa.Schema, pool: pa.MemoryPool) -> pa.RecordBatch:
+    arrays = [
+        pa.array([row[index] for row in rows], type=field.type, memory_pool=pool)
+        for index, field in enumerate(schema)
+    ]
     return pa.RecordBatch.from_arrays(arrays, schema=schema)

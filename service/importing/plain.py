@@ -12,15 +12,17 @@ from service.importing.targets import EXTERNAL, Target
 Settled = Mapping[str, tuple[Target, str | None]]
 
 
-def records(sheet: Sheet, table: str, settled: Settled, now: datetime) -> Iterator[Item]:
-    """Each row as a record of one version; an empty cell says nothing."""
+def records(
+    sheet: Sheet, table: str, settled: Settled, now: datetime, *, clears: bool = False
+) -> Iterator[Item]:
+    """Each row as a record of one version; an empty cell says nothing, or with `clears` that the field is empty."""
     for item in sheet.rows():
         if isinstance(item, Fault):
             yield item
             continue
         line, row = item
         try:
-            yield _record(sheet, table, settled, line, row, now)
+            yield _record(sheet, table, settled, line, row, clears=clears)
         except _Unreadable as error:
             yield Fault(sheet.name, line, error.column, error.cell[:200], error.detail)
 
@@ -31,13 +33,16 @@ class _Unreadable(ValueError):
         self.column, self.cell, self.detail = column, cell, detail
 
 
-def _record(sheet: Sheet, table: str, settled: Settled, line: int, row: Cells, now: datetime) -> Record:
+def _record(sheet: Sheet, table: str, settled: Settled, line: int, row: Cells, *, clears: bool) -> Record:
     values: Values = {}
+    cleared: set[str] = set()
     external: str | None = None
     at: datetime | None = None
     for column, (target, order) in settled.items():
         cell = row.get(column, "")
         if cell == "" or cell is None:
+            if clears and target.name not in (EXTERNAL, "created_at"):
+                cleared.add(_column(target))
             continue
         if target.name == EXTERNAL:
             external = str(cell)[:255]
@@ -45,7 +50,15 @@ def _record(sheet: Sheet, table: str, settled: Settled, line: int, row: Cells, n
             at = _instant(column, cell, order)
         else:
             _put(values, target, cell, order)
-    return Record(table, external, [Version(values, at)], sheet.name, line)
+    version = Version(values, at, cleared=frozenset(cleared))
+    return Record(table, external, [version], sheet.name, line)
+
+
+def _column(target: Target) -> str:
+    """The field that a column goes into; of a reference the column that holds the id."""
+    if target.kind != "reference" or target.by == "id":
+        return target.name
+    return f"{target.name.partition('.')[0]}_id"
 
 
 def _instant(column: str, cell: Any, order: str | None) -> datetime:
@@ -58,8 +71,7 @@ def _instant(column: str, cell: Any, order: str | None) -> datetime:
 def _put(values: Values, target: Target, cell: Any, order: str | None) -> None:
     if target.kind == "reference":
         by = "" if target.by == EXTERNAL else target.by
-        column = target.name if target.by == "id" else f"{target.name.partition('.')[0]}_id"
-        values[column] = Ref(target.table, str(cell), by)
+        values[_column(target)] = Ref(target.table, str(cell), by)
         return
     value = cells.convert(target.kind, cell, order, target.choices)
     first, _, rest = target.name.partition(".")

@@ -38,6 +38,7 @@ class Kept(msgspec.Struct):
 class Version(msgspec.Struct):
     """What the record looked like from `at` on; after the first version only what changed.
 
+    `cleared`: fields that it empties, of an address `billing_address.city`, of the custom ones `cf.region`.
     `file` and `line` where the version has a row of its own, which holds the columns `told`.
     """
 
@@ -47,6 +48,7 @@ class Version(msgspec.Struct):
     line: int = 0
     told: frozenset[str] = frozenset()
     kept: Kept | None = None
+    cleared: frozenset[str] = frozenset()
 
 
 class Record(msgspec.Struct):

@@ -295,7 +295,7 @@ async def _import_sheet(job: Job, sheet: Sheet) -> dict[str, Any]:
         checkpoint=Standing(job.id, job.attempt, now), natural=natural, completes=True,
     )  # fmt: skip
     done = await importer.run(
-        lambda: plain.records(sheet, resource.key, settled, now),
+        lambda: plain.records(sheet, resource.key, settled, now, clears=asked.get("clear_empty", False)),
         dry_run=asked["dry_run"], strict=asked["strict"], position=position,
     )  # fmt: skip
     return await close(database, job.id, done)

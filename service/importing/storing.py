@@ -10,6 +10,7 @@ import sqlalchemy as sa
 
 from service.access import Actor
 from service.db import Tx, metadata, to_json
+from service.errors import Invalid
 from service.importing.judging import Good
 from service.importing.records import Kept, Values
 from service.query import sql_type
@@ -74,18 +75,23 @@ class Store:
 
     def different(self, good: Good, row: Values) -> Values:
         """What the file says otherwise than the row. What the import's own instant stamps is no difference, nor is
-        what the file leaves empty; custom fields and external ids are added to those that are there."""
+        what the file leaves empty, unless it clears; objects are added to, key by key.
+
+        Raises `Invalid` where it clears what a record must have.
+        """
         state = dict(good.state())
         if good.record.external_id is not None:
             state["external_ids"] = {self.source: good.record.external_id} | (state.get("external_ids") or {})
-        for name in ("external_ids", "cf"):
-            if state.get(name):
-                state[name] = row[name] | state[name]
-        return {
+        for name, value in state.items():
+            if isinstance(value, dict) and isinstance(row[name], dict):
+                state[name] = row[name] | value
+        found = {
             name: value
             for name, value in state.items()
             if value is not None and value != self.now and row[name] != _stored(value)
         }
+        table = metadata.tables[good.record.table]
+        return _without(table, row, found, good.record.versions[-1].cleared)
 
     async def change(self, tx: Tx, table: str, changes: Sequence[tuple[UUID, Values]]) -> None:
         """Each record's changed fields over its row, as one more version, known from now."""
@@ -129,6 +135,30 @@ class Store:
             [table for _, table, *_ in kept], [one for *_, one, _ in kept], [number for *_, number in kept],
             [k.line for k, *_ in kept], [_json(k.cells) for k, *_ in kept],
         )  # fmt: skip
+
+
+def _without(table: sa.Table, row: Values, found: Values, cleared: frozenset[str]) -> Values:
+    """What differs, with the cleared fields and parts of fields empty."""
+    for name in sorted(cleared):
+        column, _, part = name.partition(".")
+        now = found.get(column, row[column])
+        if part:
+            if isinstance(now, dict) and part in now:
+                left = {key: value for key, value in now.items() if key != part}
+                found[column] = left or _nothing(table.c[column])
+        elif now is not None and now != _nothing(table.c[column]):
+            found[column] = _nothing(table.c[column])
+            if found[column] is None and not table.c[column].nullable:
+                raise Invalid.at(f"/{column}", "must not be empty, and the cell is")
+    return found
+
+
+def _nothing(column: sa.Column[Any]) -> Any:
+    """What stands in a column that says nothing."""
+    if column.nullable:
+        return None
+    found = _default(column)
+    return None if isinstance(found, str) else found
 
 
 _KEEP = """

@@ -311,6 +311,42 @@ async def test_the_report_is_the_same_dry_and_its_file_has_all(
     await client.post(f"/jobs/{real['id']}/undo", headers=people.ops.headers)
 
 
+async def test_an_empty_cell_says_nothing_or_empties_its_field(
+    client: httpx.AsyncClient, people: People, put: Any
+) -> None:
+    mapping = {
+        "Id": "external_id", "Last": "last_name", "Phone": "phone", "City": "mailing_address.city",
+        "Zip": "mailing_address.postal_code", "Owner": "owner.email",
+    }  # fmt: skip
+    first = f"Id,Last,Phone,City,Zip,Owner\n1,Stern,+49 1,Bonn,53111,{people.rep.email}\n2,Other,+49 2,,,\n"
+
+    async def record(number: int) -> dict[str, Any]:
+        (found,) = await listed(client, people, f"/contacts?external_ids.gaps={number}")
+        return found
+
+    async def again(text: str, **more: str) -> dict[str, Any]:
+        known = {name: field for name, field in mapping.items() if name in text.partition("\n")[0].split(",")}
+        job = await put(text, mapping=known, source="gaps", **more)
+        return job["counts"] | {"errors": said(job)}  # type: ignore[no-any-return]
+
+    assert (await again(first))["created"] == 2
+    empty = "Id,Last,Phone,City,Owner\n1,Stern,,,\n2,,,Rome,\n"
+    assert await again(empty) == {"created": 0, "updated": 1, "unchanged": 1, "failed": 0, "errors": []}
+    one, two = await record(1), await record(2)
+    assert (one["phone"], one["owner_id"]) == ("+49 1", str(people.rep.id))
+    assert one["mailing_address"] == {"city": "Bonn", "postal_code": "53111"}
+    assert (two["phone"], two["mailing_address"]) == ("+49 2", {"city": "Rome"})
+    cleared = await again(empty, clear_empty="true")
+    assert cleared["errors"] == [(3, "last_name", "must not be empty, and the cell is")]
+    assert (cleared["updated"], cleared["failed"]) == (1, 1)
+    one = await record(1)
+    assert (one["phone"], one["owner_id"], one["last_name"]) == (None, None, "Stern")
+    assert one["mailing_address"] == {"postal_code": "53111"}, "what the file has no column for stays"
+    assert (await record(2))["phone"] == "+49 2", "a row with an error changes nothing"
+    same = await again(empty, clear_empty="true")
+    assert (same["updated"], same["unchanged"]) == (0, 1)
+
+
 async def test_a_column_goes_into_a_custom_field(
     client: httpx.AsyncClient, people: People, put: Any, database: Database
 ) -> None:

@@ -18,7 +18,6 @@ from service.integrations.salesforce.reading import (
     Files,
     Unreadable,
     keeper,
-    Keeper,
     midnight_of,
     read_cell,
     tell_strangers,
@@ -216,10 +215,9 @@ class _Deal:
     def _version(self, told: Values, at: datetime | None) -> Version:
         """A version with what changes by `told`; a closed deal's category is its stage's, an open one is not closed."""
         before = self.state
-        if not before:
-            state = {"stage": self.source.first} | told
-        else:  # a row of history is a whole state: an amount that it does not tell is one that was taken away
-            state = before | {"amount": None, "close_date": None} | told
+        # a row of history is a whole state: an amount that it does not tell is one that was taken away
+        gone = dict.fromkeys(("amount", "close_date")) if before else {"stage": self.source.first}
+        state = before | gone | told
         stage = self.stages[state["stage"]]
         if ("stage" in told or not before) and "probability" not in told:
             state["probability"] = stage["probability"]
