@@ -28,8 +28,8 @@ from service.exporting.writing import csv_line
 from service.idempotency import idempotent
 from service.ids import new_id
 from service.importing import matching, sheets
+from service.importing.lines import Sheet
 from service.importing.matching import Match, Wanted
-from service.importing.sheets import Sheet
 from service.importing.targets import Target, check_keys, custom_targets, targets
 from service.resource import Resource
 from service.resources import RESOURCES

@@ -9,7 +9,7 @@ FORMULAS = ("=", "+", "-", "@", "\t", "\r")
 def safe(cell: str) -> str:
     """With an apostrophe before what a spreadsheet would take for a formula, and before what looks so quoted already.
 
-    `importing.sheets.unquoted` takes it away again.
+    `importing.delimited.unquoted` takes it away again.
     """
     bare = cell.lstrip("'")
     return f"'{cell}" if bare[:1] in FORMULAS and bare else cell

@@ -9,7 +9,7 @@ from rapidfuzz import fuzz
 
 from service.errors import Invalid
 from service.importing import cells
-from service.importing.sheets import Sheet
+from service.importing.lines import Sheet
 from service.importing.targets import EXTERNAL, Target, target_of
 
 SURE = 0.6

@@ -5,8 +5,8 @@ from datetime import datetime
 from typing import Any
 
 from service.importing import cells
+from service.importing.lines import Cells, Sheet
 from service.importing.records import Fault, Item, Record, Ref, Values, Version
-from service.importing.sheets import Cells, Sheet
 from service.importing.targets import EXTERNAL, Target
 
 Settled = Mapping[str, tuple[Target, str | None]]

@@ -22,8 +22,8 @@ from service.importer import Importer, Progress, Stopped
 from service.importing import plain, sheets
 from service.importing.completing import Completion
 from service.importing.known import NATURAL, Known
+from service.importing.lines import Sheet
 from service.importing.records import Context, Fault, Item, Report
-from service.importing.sheets import Sheet
 from service.importing.targets import custom_targets, target_of, targets
 from service.integrations import demo, described, maven, salesforce
 from service.jobs import Job

@@ -12,8 +12,9 @@ import msgspec
 
 from service.errors import Invalid
 from service.importing import plain
+from service.importing.lines import Cells, Line, Sheet
 from service.importing.records import Context, Fault, Item
-from service.importing.sheets import FORMATS, Cells, Line, Sheet, look
+from service.importing.sheets import FORMATS, look
 from service.importing.targets import Target, target_of, targets
 from service.resources import RESOURCES
 

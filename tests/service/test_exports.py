@@ -13,7 +13,7 @@ import pytest
 from service.db import Database
 from service.domains import exports
 from service.exporting.writing import csv_line, safe
-from service.importing.sheets import unquoted
+from service.importing.delimited import unquoted
 from service.settings import Settings
 from service.worker import Worker
 from tests.conftest import People, Person, define

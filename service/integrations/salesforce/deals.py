@@ -8,8 +8,8 @@ from typing import Any
 
 from service.importing.cells import slug
 from service.importing.deals import entered
+from service.importing.lines import Sheet
 from service.importing.records import Fault, Record, Ref, Values, Version
-from service.importing.sheets import Sheet
 from service.importing.spool import Spool
 from service.integrations.salesforce import codecs as c
 from service.integrations.salesforce import shapes

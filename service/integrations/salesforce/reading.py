@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from service.errors import Invalid
+from service.importing.lines import Sheet
 from service.importing.records import Context, Fault, Kept, Record, Ref, Values, Version
-from service.importing.sheets import Sheet, look
+from service.importing.sheets import look
 from service.integrations.files import midnight
 from service.integrations.salesforce import codecs as c
 from service.integrations.salesforce import shapes
