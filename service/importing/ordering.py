@@ -78,7 +78,8 @@ class _Waiting:
         self._behind.clear()
         above = {one.external_id: self._above(one) for one in held if one.external_id}
         for one in held:
-            one.ring = ring_of(one.external_id, above) if above.get(one.external_id or "") else []
+            if one.external_id:
+                one.ring = ring_of(one.external_id, above)
         yield from held
 
     def _above(self, record: Record) -> str | None:

@@ -4,7 +4,7 @@ A change alone is judged by `rules.no_ring`; here a whole chunk of changes is, f
 together, and one that looks wrong alone may be right beside the other.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TypeVar
 from uuid import UUID
 
@@ -67,8 +67,8 @@ async def stored_above(tx: Tx, table: str, column: str, ids: list[UUID]) -> dict
     return {row["id"]: row["above"] for row in rows}
 
 
-def told(ring: list[Name]) -> str:
+def told(ring: Sequence[object]) -> str:
     """`would make a ring: A → B → A`, of a long one its beginning."""
     names = [str(one) for one in ring]
-    shown = [*names[:MOST_SHOWN], "…"] if len(names) > MOST_SHOWN else names
-    return f"would make a ring: {' → '.join([*shown, names[0]])}"
+    beginning = [*names[:MOST_SHOWN], "…"] if len(names) > MOST_SHOWN else names
+    return f"would make a ring: {' → '.join([*beginning, names[0]])}"

@@ -216,7 +216,7 @@ class _Deal:
         """A version with what changes by `told`; a closed deal's category is its stage's, an open one is not closed."""
         before = self.state
         # a row of history is a whole state: an amount that it does not tell is one that was taken away
-        gone = dict.fromkeys(("amount", "close_date")) if before else {"stage": self.source.first}
+        gone: Values = {"amount": None, "close_date": None} if before else {"stage": self.source.first}
         state = before | gone | told
         stage = self.stages[state["stage"]]
         if ("stage" in told or not before) and "probability" not in told:
