@@ -2,8 +2,8 @@
 
 from alembic import op
 
-revision = "0010"
-down_revision = "0009"
+revision = "0011"
+down_revision = "0010"
 
 _BY_INDEX = ("enable_seqscan", "enable_hashjoin", "enable_mergejoin")
 """Each version is looked up by its record. In the midst of an import no statistics say how large history has become, and
