@@ -44,6 +44,7 @@ class Redis(Protocol):
     async def mget(self, keys: Sequence[str]) -> list[bytes | None]: ...
     async def eval(self, script: str, numkeys: int, *args: Any) -> Any: ...
     async def delete(self, *keys: Any) -> Any: ...
+    async def exists(self, *keys: Any) -> Any: ...
 
 
 @dataclass(frozen=True)
@@ -130,6 +131,13 @@ class Online:
                 await self.redis.delete(*names[start : start + 1000])
             except self.errors:
                 return
+
+    async def unkept(self, entity: Entity, ids: Sequence[str]) -> list[str]:
+        """Those of whom nothing is stored. Raises what the client raises when Redis is away."""
+        names = [key(entity, name) for name in ids]
+        if not names or await self.redis.exists(*names) == len(names):
+            return []
+        return [one for one, name in zip(ids, names, strict=True) if not await self.redis.exists(name)]
 
     async def _read(
         self, entities: Mapping[str, Entity], wanted: Sequence[tuple[str, str]]

@@ -21,6 +21,8 @@ from ml.frame import Floats, Frame
 
 TIERS = ("baseline", "logistic", "gbm")
 FORMAT = 1
+MOST_BYTES = 1_024
+"""Of one item of an array."""
 
 
 class Estimator:
@@ -93,11 +95,14 @@ def load(text: str) -> Any:
     """The estimator that `to_text` wrote. ValueError where the text is not one."""
     try:
         document = json.loads(text)
-    except json.JSONDecodeError as error:
+    except (json.JSONDecodeError, RecursionError) as error:
         raise ValueError(f"this is no model: {error}") from error
-    if not isinstance(document, dict) or document.get("format") != FORMAT:
+    if not isinstance(document, dict) or document.get("format") != FORMAT or "estimator" not in document:
         raise ValueError(f"this model is not of format {FORMAT}")
-    return _read(document)
+    try:
+        return _read(document)
+    except (TypeError, LookupError, AttributeError, OverflowError, RecursionError, MemoryError) as error:
+        raise ValueError(f"this is no model of this version: {type(error).__name__}: {error}") from error
 
 
 def sigmoid(margin: Floats) -> Floats:
@@ -150,7 +155,9 @@ def _read(value: Any) -> Any:
     if "estimator" in value:
         return _read_estimator(value)
     if "array" in value:
-        return np.array([_read(item) for item in value["array"]], dtype=value["type"]).reshape(value["shape"])
+        return np.array([_read(item) for item in value["array"]], dtype=_plain(value["type"])).reshape(
+            value["shape"]
+        )
     if "tuple" in value:
         return tuple(_read(item) for item in value["tuple"])
     if "dict" in value:
@@ -158,6 +165,14 @@ def _read(value: Any) -> Any:
     if "number" in value:
         return float(value["number"])
     raise ValueError(f"this model holds something unknown: {sorted(value)}")
+
+
+def _plain(name: str) -> np.dtype[Any]:
+    """A type of numbers, truths or short words, and none that holds Python's objects."""
+    kind = np.dtype(name)
+    if kind.kind not in "fiubU" or kind.itemsize > MOST_BYTES:
+        raise ValueError(f"this model holds an array of {name!r}")
+    return kind
 
 
 def _read_estimator(document: dict[str, Any]) -> Estimator:

@@ -147,7 +147,7 @@ for gate in registered["verdict"]["gates"]:
 serving = await champion.champion(connection, "win")
 print("champion:", f"version {serving['version']}" if serving else "none yet: the built-in baseline speaks")
 try:
-    print(await tracking.mirror(connection, settings.tracking_uri, settings.artifacts_url))
+    print(await tracking.mirror(connection, settings.tracking_uri, settings.artifacts_url, settings.home / "models"))
     client = tracking.opened(settings.tracking_uri)
     shown = {"challenger": registered["version"]} | ({"champion": serving["version"]} if serving else {})
     figures = {}

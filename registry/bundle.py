@@ -85,13 +85,18 @@ def folder_of(root: Path, model: str, version: int) -> Path:
 
 
 def write(root: Path, manifest: Manifest, text: str) -> tuple[Path, str]:
-    """Writes a bundle, whole or not at all; returns its folder and its sha256."""
+    """Writes a bundle, each file whole and on the disk; returns its folder and its sha256. What a killed run left goes."""
     folder = folder_of(root, manifest.model, manifest.version)
     folder.mkdir(parents=True, exist_ok=True)
+    for left in folder.glob(".*"):
+        left.unlink()
     described = msgspec.json.format(msgspec.json.encode(manifest, order="sorted"), indent=1)
     for name, content in ((MODEL, text.encode()), (MANIFEST, described)):
         draft = folder / f".{name}.{os.getpid()}"
-        draft.write_bytes(content)
+        with draft.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
         draft.replace(folder / name)
     return folder, checksum(folder)
 
@@ -125,4 +130,7 @@ def read(root: Path, model: str, version: int, sha256: str) -> Bundle:
         raise Refused(
             f"{model} version {version}: the manifest is of {manifest.model} version {manifest.version}."
         )
-    return Bundle(manifest, (folder / MODEL).read_text(encoding="utf-8"))
+    try:
+        return Bundle(manifest, (folder / MODEL).read_text(encoding="utf-8"))
+    except UnicodeDecodeError:
+        raise Refused(f"{model} version {version}: {MODEL} is no text.") from None

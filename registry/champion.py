@@ -3,7 +3,8 @@
 `run` is anything with `fetch`, `fetchrow` and `execute` of asyncpg: a connection, a pool, the service's transaction.
 """
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
@@ -50,6 +51,17 @@ _PUBLISH = """
 UPDATE registry.versions SET status = 'published',
     card = card || jsonb_build_object('promotions', coalesce(card -> 'promotions', '[]') || $3::jsonb)
 WHERE model = $1 AND version = $2"""
+
+
+@asynccontextmanager
+async def registering(connection: Run, model: str) -> AsyncIterator[int]:
+    """The number of a version to come, which nobody else gets meanwhile: between number and row lie the files, and two
+    runs with one number would write over each other's. Takes one connection, not a pool."""
+    await connection.execute("SELECT pg_advisory_lock(hashtext('registry'), hashtext($1))", model)
+    try:
+        yield await next_version(connection, model)
+    finally:
+        await connection.execute("SELECT pg_advisory_unlock(hashtext('registry'), hashtext($1))", model)
 
 
 async def next_version(run: Run, model: str) -> int:
@@ -151,7 +163,10 @@ async def rollback(run: Run, model: str, *, by: str, reason: str = "") -> dict[s
     row = await champion(run, model)
     if row is None or row["previous_version"] is None:
         raise Unknown(f"The model {model!r} has no earlier champion to return to.")
-    await run.execute(_SEAT, model, row["previous_version"], False, by, reason or "rolled back")
+    words = reason or "rolled back"
+    await run.execute(_SEAT, model, row["previous_version"], False, by, words)
+    said = {"by": by, "at": datetime.now(UTC).isoformat(), "reason": words, "override": None}
+    await run.execute(_PUBLISH, model, row["previous_version"], [said])
     return {"model": model, "version": row["previous_version"], "previous_version": row["version"]}
 
 

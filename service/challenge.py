@@ -1,9 +1,11 @@
 """How a challenger stands against the champion, and its taking the champion's place once it is better for certain."""
 
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import structlog
 
 from features.facts import instant
 from features.labels import labels_of
@@ -13,6 +15,9 @@ from registry import champion, silent
 from service.access import SYSTEM
 from service.db import Database
 from service.domains import models
+from service.errors import Conflict
+
+log = structlog.get_logger()
 
 DAYS = 30
 LABEL = {"win": ("won_30d", "opportunity"), "lead": ("converted_30d", "lead")}
@@ -59,15 +64,20 @@ async def gains_of(database: Database, model: str, looks: list[Row], until: date
     return ((ours - came) ** 2 - (theirs - came) ** 2)[known]
 
 
-async def take_place(database: Database, model: str, challenger: Row | None) -> bool:
-    """Promotes a challenger that is better, and takes its alias away. A pinned champion stays."""
+async def take_place(database: Database, model: str, challenger: Row | None, folder: Path) -> bool:
+    """Promotes a challenger that is better, and takes its alias away. A pinned champion stays, and so does one whose
+    challenger's files in `folder` are refused."""
     if not challenger or not challenger["is_better"]:
         return False
     serving = await champion.champion(database, model)
     if serving is None or serving["pinned"]:
         return False
-    async with database.begin() as tx:
-        promotion = models.Promotion(version=challenger["version"], reason=challenger["words"])
-        await models.promote(tx, SYSTEM, model, promotion, pinned=False)
-        await silent.unname(tx, model, "challenger")
+    promotion = models.Promotion(version=challenger["version"], reason=challenger["words"])
+    try:
+        async with database.begin() as tx:
+            await models.promote(tx, SYSTEM, model, promotion, folder, pinned=False)
+            await silent.unname(tx, model, "challenger")
+    except Conflict as error:
+        log.error("a better challenger cannot serve", model=model, reason=error.detail)
+        return False
     return True

@@ -15,7 +15,7 @@ from features.reading import Spine, facts_of, loader, read_calendar, values
 from ml import forecast
 from ml.arrivals import Arrivals, Deals, selling_since, week_of_quarter
 from ml.forecast import OpenDeals, Shocks
-from registry import champion
+from registry import serving
 from service import calendar, history, nodes
 from service.access import SYSTEM, visible
 from service.calendar import Company, Period
@@ -85,7 +85,7 @@ def days(instant: datetime) -> float:
 
 async def evidence(database: Database, models: Path) -> Evidence:
     """The champion of `arrivals` with what it knows of past bands; empty where none was trained yet."""
-    served = await champion.load(database, models, "arrivals")
+    served = await serving.speaking(database, models, "arrivals")
     if served is None:
         return Evidence()
     known = served.manifest.background

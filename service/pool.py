@@ -16,6 +16,16 @@ IDLE_SECONDS = 60.0
 """After so long without use a connection beyond the smallest number is closed: each costs the server megabytes."""
 CLOSE_SECONDS = 5.0
 
+AWAY = (
+    OSError,
+    TimeoutError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.InsufficientResourcesError,
+    asyncpg.InterfaceError,
+)
+"""What a statement raises while the server is away, ends or starts: what runs for ever looks again later."""
+
 Opener = Callable[[], Awaitable[Any]]
 
 

@@ -15,6 +15,7 @@ import structlog
 from service import calendar, due, jobs
 from service.db import INSTANT, Database, metadata
 from service.jobs import Job
+from service.pool import AWAY
 
 log = structlog.get_logger()
 
@@ -86,7 +87,7 @@ async def keep(database: Database) -> None:
     while True:
         try:
             await tick(database, datetime.now(UTC))
-        except (OSError, TimeoutError) as error:
+        except AWAY as error:
             log.warning("the clock found no database", error=str(error))
         await asyncio.sleep(LOOK_SECONDS)
 

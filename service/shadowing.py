@@ -15,8 +15,9 @@ from features.reading import Spine
 from ml.forecast import chance_by
 from registry import silent
 from registry.bundle import Bundle
+from registry.serving import set_of
 from service.store import Store, links_of
-from service.voices import Voice, Voices, reads, set_of
+from service.voices import Voice, Voices, reads
 
 log = structlog.get_logger()
 

@@ -6,6 +6,7 @@ remark for the log. The product imports nothing of that room.
 
 import asyncio
 import os
+import signal
 import sys
 from collections.abc import AsyncIterator
 from typing import Any
@@ -30,7 +31,7 @@ async def lines(settings: Settings, module: str, *arguments: str) -> AsyncIterat
     """
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", module, *arguments,
-        cwd=ROOT, env={**os.environ, **settings.environment(), "OMP_NUM_THREADS": "1"}, limit=LONGEST_LINE,
+        cwd=ROOT, env={**os.environ, **settings.environment(), **_own()}, limit=LONGEST_LINE,
         stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
     )  # fmt: skip
     assert process.stdout is not None
@@ -43,12 +44,21 @@ async def lines(settings: Settings, module: str, *arguments: str) -> AsyncIterat
             except msgspec.DecodeError:
                 log.info("training", line=raw.decode(errors="replace").rstrip())
         if await process.wait():
-            said = (await words).decode(errors="replace").strip()[-LAST_WORDS:]
-            raise Conflict(
-                f"Training ended with status {process.returncode}: {said.splitlines()[-1] if said else ''}"
-            )
+            raise Conflict(_ended(process.returncode or 0, (await words).decode(errors="replace").strip()))
     finally:
         if process.returncode is None:
             process.terminate()
             await process.wait()
         words.cancel()
+
+
+def _own() -> dict[str, str]:
+    """What a run is told beside the settings: one thread for linear algebra, and whose end is its own (`training.ending`)."""
+    return {"OMP_NUM_THREADS": "1", "SALES_READER": str(os.getpid())}
+
+
+def _ended(status: int, said: str) -> str:
+    """How a run ended, in a sentence for the job."""
+    if status < 0:
+        return f"Training was ended by {signal.Signals(-status).name} from outside, perhaps for want of memory; nothing was promoted by it."
+    return f"Training ended with status {status}: {said[-LAST_WORDS:].splitlines()[-1] if said else ''}"

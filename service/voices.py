@@ -1,7 +1,8 @@
 """Who speaks: the champion of each model, kept loaded while it serves; the baseline where none may.
 
 A champion speaks by the definitions of features that it learned on, as long as they are kept (`catalogue.FORMER`). Where
-one is gone it does not speak, and the answer names the reason beside the gate.
+one is gone, or its files are not what was registered, the champion before speaks in its place, else the baseline; the answer
+names the reason beside the gate.
 """
 
 import asyncio
@@ -16,12 +17,13 @@ import asyncpg
 import numpy as np
 import structlog
 
-from features.catalogue import SETS, Gone, is_meant, learned_on
+from features.catalogue import SETS, Gone, is_meant
 from features.facts import DAY, Array, Facts
 from features.spec import FeatureSet
 from ml.frame import Frame
 from registry import champion
-from registry.bundle import Bundle, Refused, read
+from registry.bundle import Bundle, Refused
+from registry.serving import opened, set_of
 from service.attributing import Told, explained, keys_of
 from service.baselines import HORIZONS, WEEKS, DealBaseline, LeadBaseline, Said, SaidOfLeads, frame_of
 from service.db import Database
@@ -33,6 +35,8 @@ KEEP_SECONDS = 600.0
 """How long a baseline and the counts of the gate are kept."""
 KEPT_VERSIONS = 12
 """Versions whose files stay in memory, of all models together."""
+LOOK_AGAIN_SECONDS = 30.0
+"""How long files that were refused are not looked at again."""
 REQUIRED = {"closed_won": 100, "closed_lost": 100, "months_of_history": 6, "stage_history_share": 0.5}
 """What a trained deal model needs before it is worth asking."""
 REQUIRED_LEADS = {"converted": 100, "not_converted": 100, "months_of_history": 6}
@@ -206,55 +210,87 @@ class Voices:
     def __init__(self, database: Database, folder: Path) -> None:
         self.database = database
         self.folder = folder
-        self._bundles: dict[tuple[str, int], Bundle | str] = {}
+        self._bundles: dict[tuple[str, int], Bundle] = {}
+        self._refused: dict[tuple[str, int], tuple[float, str]] = {}
+        self._reading: dict[tuple[str, int], asyncio.Task[Bundle | str]] = {}
         self._kept: dict[str, tuple[float, datetime, Any]] = {}
         self._making: dict[str, asyncio.Task[None]] = {}
         database.closing.append(self.close)
 
     async def voice(self, model: str, feature_set: str, as_of: datetime) -> Voice:
-        """The champion of `model`, or its baseline."""
-        bundle = await self.bundle(model)
-        wanted = SETS[feature_set]
+        """The champion of `model`, the one before where it may not speak, or the baseline."""
+        bundle, why = await self.bundle(model)
         gate = await self._gate(model, as_of)
         baseline = await self._baseline(model, as_of)
-        if isinstance(bundle, Bundle):
-            try:
-                wanted = set_of(bundle)
-            except Gone as error:
-                bundle = f"version {bundle.manifest.version} learned on features that have changed since: {error}; train it anew"
-        amount = await self.bundle("amount") if model == "win" else None
-        if isinstance(amount, Bundle) and not reads(amount, wanted):
+        wanted = SETS[feature_set] if bundle is None else set_of(bundle)
+        amount, _ = await self.bundle("amount") if model == "win" else (None, "")
+        if amount is not None and not reads(amount, wanted):
             wanted = together(wanted, amount)
-        if not isinstance(amount, Bundle) or not reads(amount, wanted):
+        if amount is None or not reads(amount, wanted):
             amount = None
-        if isinstance(bundle, Bundle):
+        if bundle is not None:
             said = bundle.manifest
             judged = said.calibration or NO_CALIBRATION
-            return Voice(
-                model, said.version, said.tier, wanted, judged, said.gate or gate, bundle, baseline, amount
-            )
-        reason = {"reason": bundle or _why(gate)}
+            own = {**(said.gate or gate), **({"reason": why} if why else {})}
+            return Voice(model, said.version, said.tier, wanted, judged, own, bundle, baseline, amount)
+        reason = {"reason": why or _why(gate)}
         return Voice(
             model, None, "baseline", wanted, baseline.calibration, gate | reason, None, baseline, amount
         )
 
-    async def bundle(self, model: str) -> Bundle | str | None:
-        """The champion's files; None where there is no champion, or the reason why it may not speak."""
+    async def bundle(self, model: str) -> tuple[Bundle | None, str]:
+        """The files of the champion, or of the one before it where they may not speak, with the reason. None and no reason
+        where there is no champion."""
         row = await champion.champion(self.database, model)
-        return await self.version(model, row["version"]) if row else None
+        if row is None:
+            return None, ""
+        found = await self._understood(model, row["version"])
+        if isinstance(found, Bundle):
+            return found, ""
+        before = row["previous_version"]
+        former = await self._understood(model, before) if before else None
+        if isinstance(former, Bundle):
+            return former, f"{found}; version {before}, the champion before, speaks in its place"
+        return None, found
+
+    async def _understood(self, model: str, version: int) -> Bundle | str:
+        """A version whose features are known here, or the reason why it may not speak."""
+        found = await self.version(model, version)
+        if isinstance(found, Bundle):
+            try:
+                set_of(found)
+            except Gone as error:
+                return (
+                    f"version {version} learned on features that have changed since: {error}; train it anew"
+                )
+        return found
 
     async def version(self, model: str, version: int) -> Bundle | str:
         """A version's files, or the reason why they are refused. The few asked for last are kept, so that the champion
         before is there at once when it is rolled back to."""
-        found = self._bundles.pop((model, version), None)
-        if found is None:
-            try:
-                row = await champion.version_row(self.database, model, version)
-                found = read(self.folder, model, version, row["sha256"])
-            except (Refused, champion.Unknown) as error:
-                log.error("version refused", model=model, version=version, reason=str(error))
-                found = str(error)
-        self._bundles[model, version] = found
+        which = (model, version)
+        if which in self._bundles:
+            found = self._bundles[which] = self._bundles.pop(which)
+            return found
+        at, why = self._refused.get(which, (0.0, ""))
+        if why and time.monotonic() - at < LOOK_AGAIN_SECONDS:
+            return why
+        if which not in self._reading:
+            self._reading[which] = asyncio.create_task(self._read(which))
+        return await asyncio.shield(self._reading[which])
+
+    async def _read(self, which: tuple[str, int]) -> Bundle | str:
+        """Reads files once, however many ask for them, and beside the answers to others."""
+        try:
+            row = await champion.version_row(self.database, *which)
+            found = await asyncio.to_thread(opened, self.folder, *which, row["sha256"])
+        except (Refused, champion.Unknown) as error:
+            log.error("version refused", model=which[0], version=which[1], reason=str(error))
+            self._refused[which] = (time.monotonic(), str(error))
+            return str(error)
+        finally:
+            del self._reading[which]
+        self._bundles[which] = found
         while len(self._bundles) > KEPT_VERSIONS:
             del self._bundles[next(iter(self._bundles))]
         return found
@@ -297,20 +333,10 @@ class Voices:
             del self._making[name]
 
     async def close(self) -> None:
-        """Ends what is being learned."""
-        for task in list(self._making.values()):
+        """Ends what is being learned or read."""
+        for task in [*self._making.values(), *self._reading.values()]:
             task.cancel()
             await asyncio.wait([task])
-
-
-def set_of(bundle: Bundle) -> FeatureSet:
-    """The features by the definitions that a version learned on. Raises `Gone`."""
-    manifest = bundle.manifest
-    if manifest.fingerprint == SETS[manifest.feature_set].fingerprint:
-        return SETS[manifest.feature_set]
-    if not manifest.definitions:
-        raise Gone("it does not say by which definitions it learned")
-    return learned_on(manifest.feature_set, manifest.definitions, manifest.declared)
 
 
 def together(wanted: FeatureSet, other: Bundle) -> FeatureSet:

@@ -273,7 +273,9 @@ def handlers(settings: Settings) -> dict[str, Handler]:
         for done, model in enumerate(WATCHED):
             report = await watch(job.database, settings, model)
             if report is not None:
-                promoted = await take_place(job.database, model, report["challenger"])
+                promoted = await take_place(
+                    job.database, model, report["challenger"], settings.home / "models"
+                )
                 if report["why_train"] and not promoted:
                     await enqueue(job.database, "models.learn", {"models": [model]}, key=model)
                 told[model] = {name: report[name] for name in ("drifted", "why_train")} | {

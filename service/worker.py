@@ -13,6 +13,7 @@ from service import jobs
 from service.db import Database
 from service.errors import Problem
 from service.jobs import Job
+from service.pool import AWAY
 from service.reactions import BATCHES
 
 log = structlog.get_logger()
@@ -62,7 +63,7 @@ class Worker:
         while len(self._busy) < LANES:
             try:
                 claimed = await jobs.claim(self.database, BATCHES, list(self._busy))
-            except (TimeoutError, OSError) as error:
+            except AWAY as error:
                 log.warning("the database is away", error=str(error))
                 return
             if not claimed:
@@ -72,8 +73,10 @@ class Worker:
             self._busy[type_] = task
             task.add_done_callback(partial(self._done, type_))
 
-    def _done(self, type_: str, _: "asyncio.Task[None]") -> None:
+    def _done(self, type_: str, task: "asyncio.Task[None]") -> None:
         self._busy.pop(type_, None)
+        if not task.cancelled() and (error := task.exception()):
+            log.warning("a job was left to its lease", type=type_, error=str(error))
         self.bell.set()
 
     async def _work(self, claimed: list[Job]) -> None:
@@ -99,7 +102,10 @@ class Worker:
     async def _keep(self, claimed: list[Job]) -> None:
         while True:
             await asyncio.sleep(jobs.LEASE_SECONDS / 3)
-            await jobs.extend(self.database, claimed)
+            try:
+                await jobs.extend(self.database, claimed)
+            except AWAY as error:
+                log.warning("a lease was not renewed", type=claimed[0].type, error=str(error))
 
 
 async def serve(worker: Worker) -> None:

@@ -1,10 +1,12 @@
 """Every job of the product: type → handler."""
 
 from service import (
+    backfilling,
     due,
     forecasting,
     historical,
     indexing,
+    learning,
     recommending,
     rescoring,
     schedule,
@@ -14,7 +16,7 @@ from service import (
     watching,
     webhooks,
 )
-from service.domains import bulk, duplicates, exports, fields, league, models, quotes
+from service.domains import bulk, duplicates, exports, fields, league, quotes
 from service.importing import runs
 from service.settings import Settings
 from service.worker import Handler
@@ -25,11 +27,12 @@ def handlers(settings: Settings) -> dict[str, Handler]:
     return {
         **schedule.handlers,
         **store.handlers(settings),
+        **backfilling.handlers(settings),
         **historical.handlers(settings),
         **rescoring.handlers(settings),
         **forecasting.handlers(settings.home / "models"),
         **league.handlers(settings),
-        **models.handlers(settings),
+        **learning.handlers(settings),
         **watching.handlers(settings),
         **quotes.handlers,
         **telling.handlers,

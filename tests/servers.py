@@ -68,6 +68,10 @@ class Servers:
             self._migrated  # noqa: B018  # made at its first mention
         return self._create(f"test_{next(self._names)}", template)
 
+    def create_named(self, name: str) -> None:
+        """A bare database of this name, for instance one that was dropped."""
+        self._create(name, None)
+
     def drop_database(self, name: str) -> None:
         with psycopg.connect(self.owner_url("postgres"), autocommit=True) as connection:
             connection.execute(

@@ -12,11 +12,12 @@ from typing import Any
 import asyncpg
 
 from service.settings import Settings, read
-from training import run
+from training import ending, run
 
 
 def main() -> None:
     """`learn`, `judge`, `mirror`, `report`; each with `--help`."""
+    ending.with_the_reader()
     arguments = parsed()
     settings = read(os.environ)
     asyncio.run(arguments.work(arguments, settings))
@@ -73,7 +74,9 @@ async def mirror(arguments: argparse.Namespace, settings: Settings) -> None:
 
     connection = await connected(settings)
     try:
-        say({"result": await tracking.mirror(connection, settings.tracking_uri, settings.artifacts_url)})
+        models = settings.home / "models"
+        told = await tracking.mirror(connection, settings.tracking_uri, settings.artifacts_url, models)
+        say({"result": told})
     except tracking.Unreachable as error:
         say({"result": {"runs": 0, "champions": {}, "reason": f"MLflow cannot be reached: {error}"}})
     finally:

@@ -20,6 +20,7 @@ from ml.estimator import Classifier
 from ml.frame import Bools, Floats, Frame, Ints
 from registry import verdict
 from registry.verdict import Gate
+from training import ending
 
 STRETCH = 91.0
 """Days after an origin whose rows are judged, and days until their outcome is known."""
@@ -202,7 +203,7 @@ def side_by_side(
 @cache
 def _pool(workers: int) -> Executor:
     """Processes that stay for the run: each takes seconds to start. They end with this one."""
-    return ProcessPoolExecutor(workers, mp_context=get_context("spawn"))
+    return ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=ending.with_the_parent)
 
 
 def _gathered(

@@ -11,7 +11,7 @@ import asyncpg
 
 from features.catalogue import SETS
 from service.settings import read
-from training import backtest
+from training import backtest, ending
 
 BEHIND = 2
 """Periods before the first one of the league."""
@@ -44,6 +44,7 @@ def main() -> None:
     options.add_argument("--periods", type=int, default=6)
     options.add_argument("--as-of", type=datetime.fromisoformat, default=None)
     chosen = options.parse_args()
+    ending.with_the_reader()
     url = read(os.environ).database_app_url
     for row in asyncio.run(run(url, chosen.as_of or datetime.now(UTC), chosen.periods)):
         _say({"row": row})

@@ -23,7 +23,7 @@ from ml.frame import Floats
 from ml.panel import Panel
 from ml.win import WinModel
 from service.settings import read
-from training import backtest, guard, judge, win
+from training import backtest, ending, guard, judge, win
 from training.__main__ import connected
 from training.dataset import DealSet, as_features, deal_panel
 from training.past import days
@@ -276,6 +276,7 @@ async def measured(name: str) -> list[Row]:
 
 
 def main() -> None:
+    ending.with_the_reader()
     for line in asyncio.run(measured(sys.argv[1])):
         sys.stdout.write(json.dumps({"row": line}) + "\n")
 

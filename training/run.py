@@ -48,6 +48,8 @@ class Training:
     tell: Tell | None = None
     workers: int = field(default_factory=lambda: min(os.cpu_count() or 1, 2))
     most: int = MOST_ROWS
+    by: str = "training"
+    """Who registers: a person's address where one trains by hand."""
     _deals: DealSet | None = None
     _refusals: tuple[Refusal, ...] = ()
     _fields: tuple[Declared, ...] | None = None
@@ -137,14 +139,14 @@ class Training:
 
     async def register(self, one: Trained, *, is_chosen: bool) -> dict[str, Any]:
         """Writes a candidate's bundle and its row."""
-        version = await champion.next_version(self.connection, one.model)
-        folder, sha256 = bundle.write(self.models, manifest_of(one, version), one.text)
-        await champion.add(
-            self.connection, one.model, version, tier=one.tier, feature_set=one.feature_set.fingerprint,
-            metrics=dict(one.metrics) | {"naive": dict(one.naive)}, verdict=one.verdict.document(),
-            card=cards.card(one, version, sha256, code_version()), folder=folder, sha256=sha256, run_id=None, training_as_of=one.as_of,
-            created_by="training",
-        )  # fmt: skip
+        async with champion.registering(self.connection, one.model) as version:
+            folder, sha256 = bundle.write(self.models, manifest_of(one, version), one.text)
+            await champion.add(
+                self.connection, one.model, version, tier=one.tier, feature_set=one.feature_set.fingerprint,
+                metrics=dict(one.metrics) | {"naive": dict(one.naive)}, verdict=one.verdict.document(),
+                card=cards.card(one, version, sha256, code_version()), folder=folder, sha256=sha256, run_id=None,
+                training_as_of=one.as_of, created_by=self.by,
+            )  # fmt: skip
         return result_of(one, is_chosen=is_chosen) | {"version": version, "sha256": sha256}
 
 

@@ -1,7 +1,8 @@
 """MLflow's mirror of the registry: for each version a run with parameters, figures, plot, card and files, and a registered
 model version; the alias `champion` stands where our registry has it.
 
-The registry is the truth; this can be made anew from it at any time. MLflow is spoken to without its HTTP server.
+The registry is the truth; this can be made anew from it at any time. MLflow is spoken to without its HTTP server. A run
+that was ended in the middle leaves nothing behind: the next one takes away what it finds half made, and makes it again.
 """
 
 import os
@@ -12,23 +13,30 @@ from typing import Any
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("DO_NOT_TRACK", "1")
+os.environ["MLFLOW_ALLOW_PICKLE_DESERIALIZATION"] = "false"  # a model is data, not code
 
 import matplotlib  # the variables above must be set before MLflow is read
 
 matplotlib.use("Agg")
 
 import matplotlib.pyplot as plt  # after its backend is chosen
+import sqlalchemy as sa
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
 
-from registry import champion
+from registry import bundle, champion
+from registry.bundle import Refused
 from training import cards
 
 EXPERIMENT = "sales"
 ALIAS = "champion"
 MOST_TEXT = 250
 """Characters of a parameter that MLflow's tables take for certain."""
+WAIT_SECONDS = 5
+"""MLflow's own client tries for minutes to reach a database that is away."""
+ERRORS = (MlflowException, sa.exc.SQLAlchemyError, OSError)
+"""What MLflow's client raises when its database or its files go away."""
 
 
 class Unreachable(Exception):
@@ -40,24 +48,43 @@ def opened(tracking_uri: str) -> MlflowClient:
     if not tracking_uri:
         raise Unreachable("SALES_MLFLOW_DATABASE is not set")
     try:
+        engine = sa.create_engine(tracking_uri, connect_args={"connect_timeout": WAIT_SECONDS})
+        with engine.connect():
+            pass
+        engine.dispose()
         client = MlflowClient(tracking_uri, registry_uri=tracking_uri)
         client.search_experiments(max_results=1)
     except Exception as error:  # the driver's own errors come through unwrapped
-        raise Unreachable(f"{type(error).__name__}: {str(error).splitlines()[0]}") from error
+        raise Unreachable(_said(error)) from error
     return client
 
 
-async def mirror(connection: Any, tracking_uri: str, artifacts_url: str) -> dict[str, Any]:
-    """Tells MLflow of all versions that have no run yet, and sets the aliases. Idempotent."""
+def _said(error: Exception) -> str:
+    return f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
+
+
+async def mirror(connection: Any, tracking_uri: str, artifacts_url: str, models: Path) -> dict[str, Any]:
+    """Tells MLflow of all versions that have no run yet, and sets the aliases. Idempotent. `refused`: versions whose files
+    in `models` are not those that were registered. Raises `Unreachable`, also when MLflow goes away on the way."""
     client = opened(tracking_uri)
-    experiment = experiment_id(client, artifacts_url)
-    new = 0
-    for row in reversed(await champion.versions(connection, limit=1_000)):
-        if not row["run_id"]:
-            run_id = logged(client, experiment, row)
+    new, refused = 0, []
+    try:
+        experiment = experiment_id(client, artifacts_url)
+        for row in reversed(await champion.versions(connection, limit=1_000)):
+            if row["run_id"]:
+                continue
+            try:
+                bundle.read(models, row["model"], row["version"], row["sha256"])
+            except Refused as error:
+                refused.append(str(error))
+                continue
+            run_id = logged(client, experiment, row, models)
             await champion.mirrored(connection, row["model"], row["version"], run_id)
             new += 1
-    return {"runs": new, "champions": await set_aliases(connection, client)}
+        named = await set_aliases(connection, client)
+    except ERRORS as error:
+        raise Unreachable(f"it went away after {new} runs: {_said(error)}") from error
+    return {"runs": new, "champions": named, "refused": refused}
 
 
 _NAMED = """
@@ -93,12 +120,17 @@ def experiment_id(client: MlflowClient, artifacts_url: str) -> str:
     )
 
 
-def logged(client: MlflowClient, experiment: str, row: Mapping[str, Any]) -> str:
-    """One version as a run with its files, registered; returns the id of the run."""
+def logged(client: MlflowClient, experiment: str, row: Mapping[str, Any], models: Path) -> str:
+    """One version as a run with its files, registered; returns the id of the run. One that a run which was ended had made
+    whole is taken as it is."""
+    whole = _left(client, experiment, row)
+    if whole:
+        return whole
     card = row["card"]
     run = client.create_run(
-        experiment, run_name=f"{row['model']}-{row['version']}", tags={"model": row["model"]}
-    )
+        experiment, run_name=f"{row['model']}-{row['version']}",
+        tags={"model": row["model"], "version": str(row["version"]), "sha256": row["sha256"]},
+    )  # fmt: skip
     run_id = str(run.info.run_id)
     parameters = {
         "tier": row["tier"], "feature_set": card["feature_set"], "features": len(card["features"]),
@@ -106,16 +138,33 @@ def logged(client: MlflowClient, experiment: str, row: Mapping[str, Any]) -> str
     }  # fmt: skip
     client.log_batch(
         run_id, metrics(row["metrics"]), [Param(name, str(value)[:MOST_TEXT]) for name, value in parameters.items()],
-        [RunTag("data_sha256", card["data"]["sha256"]), RunTag("sha256", row["sha256"])],
+        [RunTag("data_sha256", card["data"]["sha256"])],
     )  # fmt: skip
     client.log_text(run_id, cards.markdown(card), "card.md")
     if card["reliability"]:
         with tempfile.TemporaryDirectory() as folder:
             client.log_artifact(run_id, str(calibration_plot(card, Path(folder))))
-    client.log_artifacts(run_id, row["artifact_path"], "model")
+    folder = bundle.folder_of(models, row["model"], row["version"])
+    for name in (bundle.MODEL, bundle.MANIFEST):  # these two and nothing that lies beside them
+        client.log_artifact(run_id, str(folder / name), "model")
     _registered(client, row, run_id, f"{run.info.artifact_uri}/model")
     client.set_terminated(run_id)
     return run_id
+
+
+def _left(client: MlflowClient, experiment: str, row: Mapping[str, Any]) -> str | None:
+    """The whole run of a version of which our registry was not told any more; half made ones are taken away."""
+    tags = f"tags.model = '{row['model']}' and tags.version = '{row['version']}' and tags.sha256 = '{row['sha256']}'"
+    whole = None
+    for run in client.search_runs([experiment], tags):
+        run_id = str(run.info.run_id)
+        if run.info.status == "FINISHED" and whole is None:
+            whole = run_id
+            continue
+        for one in client.search_model_versions(f"run_id = '{run_id}'"):
+            client.delete_model_version(one.name, one.version)
+        client.delete_run(run_id)
+    return whole
 
 
 def _registered(client: MlflowClient, row: Mapping[str, Any], run_id: str, source: str) -> None:

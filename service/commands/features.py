@@ -44,11 +44,14 @@ def list_features(entity: str | None, as_json: bool) -> None:
 def backfill(as_json: bool) -> None:
     """Fill the online store anew from history, for everything that is open. A run that was ended goes on."""
 
-    def tell(entity: str, done: int, total: int) -> None:
+    async def tell(entity: str, done: int, total: int) -> None:
         click.echo(f"{entity:<12} {done:,} of {total:,}", err=True)
 
     async def work(database: Database, settings: Settings) -> dict[str, int]:
-        return await backfilling.backfill(store_of(database, settings.redis_url), settings.home, tell)
+        try:
+            return await backfilling.backfill(store_of(database, settings.redis_url), settings.home, tell)
+        except backfilling.RedisAway as error:
+            raise Refused(f"{error}.") from None
 
     counts = with_database(work)
     show(counts, as_json, ", ".join(f"{count} {entity}" for entity, count in counts.items()))

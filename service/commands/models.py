@@ -7,7 +7,7 @@ import click
 
 from registry import silent
 from registry.champion import NotPublishable, Unknown
-from service import trainer, watching
+from service import learning, trainer, watching
 from service.access import SYSTEM
 from service.commands.common import json_option, show, with_database
 from service.commands.imports import progress
@@ -29,10 +29,12 @@ def train(names: tuple[str, ...], as_of: str | None, as_json: bool) -> None:
     instant = _instant(as_of)
 
     async def work(database: Database, settings: Settings) -> list[dict[str, Any]]:
-        found = await domain.learn(
+        found = await learning.learn(
             database, settings, names or domain.NAMES, progress(as_json), as_of=instant
         )
-        await domain.mirror(settings)
+        told = await learning.mirror(settings)
+        if settings.mlflow_database_url and "reason" in told:
+            click.echo(f"{told['reason']}. The versions are registered, and MLflow is told later.", err=True)
         return found
 
     results = with_database(work)
@@ -63,7 +65,7 @@ def promote(name: str, version: int, reason: str, override: str, as_json: bool) 
     async def work(database: Database, settings: Settings) -> dict[str, Any]:
         promotion = domain.Promotion(version=version, reason=reason, override=override)
         async with database.begin() as tx:
-            return await domain.promote(tx, SYSTEM, name, promotion, pinned=True)
+            return await domain.promote(tx, SYSTEM, name, promotion, settings.home / "models", pinned=True)
 
     served = with_database(work)
     show(
@@ -82,7 +84,7 @@ def rollback(name: str, reason: str, as_json: bool) -> None:
 
     async def work(database: Database, settings: Settings) -> dict[str, Any]:
         async with database.begin() as tx:
-            return await domain.rollback(tx, SYSTEM, name, reason)
+            return await domain.rollback(tx, SYSTEM, name, reason, settings.home / "models")
 
     served = with_database(work)
     show(served, as_json, f"{name} version {served['version']} serves again; before it {_before(served)}.")
@@ -95,7 +97,7 @@ def backtest(name: str, as_json: bool) -> None:
     """Train and judge a model's tiers on past time beside trivial forecasts; registers nothing."""
 
     async def work(database: Database, settings: Settings) -> list[dict[str, Any]]:
-        return await domain.backtest(database, settings, name, progress(as_json))
+        return await learning.backtest(database, settings, name, progress(as_json))
 
     results = with_database(work)
     show({"models": results}, as_json, "\n\n".join(_judged(result) for result in results))

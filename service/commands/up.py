@@ -121,6 +121,7 @@ def _start_mlflow(supervisor: Supervisor, home: Home, settings: Settings) -> str
         "MLFLOW_DEFAULT_ARTIFACT_ROOT": settings.artifacts_url,
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
         "MLFLOW_DISABLE_TELEMETRY": "true",
+        "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
         "DO_NOT_TRACK": "1",
     }
     command = [

@@ -18,8 +18,9 @@ from features.facts import Array, instant, moment
 from features.reading import Spine, loader, values
 from features.spec import Feature, FeatureSet
 from service.access import Actor, guard, hidden, require
-from service.db import Database, Params
+from service.db import Database, Params, Tx
 from service.errors import Invalid, NotFound
+from service.jobs import enqueue
 from service.settings import Settings
 from service.store import links_of, store_of
 from service.wire import answer
@@ -120,6 +121,12 @@ class ValuesThen(msgspec.Struct, kw_only=True):
 class AnswerThen(msgspec.Struct, kw_only=True):
     feature_set: str
     items: list[ValuesThen]
+
+
+class Queued(msgspec.Struct, kw_only=True):
+    """The job that was asked for: `GET /jobs/{id}` tells how far it is."""
+
+    job: UUID
 
 
 # --- rules -------------------------------------------------------------------------------------------------------
@@ -295,4 +302,11 @@ async def historical(
     return answer(AnswerThen(feature_set=wanted.fingerprint, items=items))
 
 
-routes: list[Any] = [catalogue, online, historical]
+@post("/features/backfill", opt={"answer": Queued}, status_code=202)
+async def backfill(tx: NamedDependency[Tx], actor: NamedDependency[Actor]) -> Response[bytes]:
+    """Queues a filling of the online store from history. One waits at a time; a run that was ended goes on."""
+    require(actor, "features", "query")
+    return answer({"job": await enqueue(tx, "features.backfill", actor=actor, key="all")}, 202)
+
+
+routes: list[Any] = [catalogue, online, historical, backfill]

@@ -1,7 +1,9 @@
 """Models: which serves and why, which wait or were refused; learned on demand, promoted and rolled back."""
 
-from collections.abc import Awaitable, Callable, Sequence
+import asyncio
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Annotated, Any
 from uuid import NAMESPACE_URL, UUID, uuid5
 
@@ -12,17 +14,17 @@ from litestar.params import FromPath, FromQuery
 from msgspec import Meta
 
 from registry import champion, silent
+from registry.bundle import Refused
 from registry.champion import NotPublishable, Unknown
-from service import calendar, trainer
-from service.access import SYSTEM, Actor, require
+from registry.serving import checked
+from service.access import Actor, require
 from service.db import Database, Tx
 from service.errors import Conflict, Invalid, NotFound
 from service.idempotency import idempotent
-from service.jobs import Job, enqueue
+from service.jobs import enqueue
 from service.ledger import record
 from service.settings import Settings
 from service.wire import answer, body, raw_body
-from service.worker import Handler
 
 NAMES = ("win", "lead", "amount", "arrivals")
 SCORED = frozenset({"win", "lead", "amount"})
@@ -34,7 +36,7 @@ MIRROR_SECONDS = 30
 MOST_VERSIONS = 50
 
 Web = Request[Any, Any, Any]
-Tell = Callable[[str, int, int], Awaitable[None]]
+
 
 # Shapes --------------------------------------------------------------------------------------------
 
@@ -164,8 +166,12 @@ def _why_none(versions: list[dict[str, Any]]) -> str:
     return "No version may serve: the built-in baseline speaks. " + "; ".join(failed)
 
 
-async def promote(tx: Tx, actor: Actor, name: str, promotion: Promotion, *, pinned: bool) -> dict[str, Any]:
-    """Makes a version serve, tells of it, and asks for what follows; a refused one needs a written reason."""
+async def promote(
+    tx: Tx, actor: Actor, name: str, promotion: Promotion, folder: Path, *, pinned: bool
+) -> dict[str, Any]:
+    """Makes a version serve, tells of it, and asks for what follows; a refused one needs a written reason. Its files in
+    `folder` must be what was registered: no reason helps against that."""
+    await _can_speak(tx, folder, name, promotion.version)
     before = await champion.champion(tx, name)
     said = {
         "model": name,
@@ -180,21 +186,33 @@ async def promote(tx: Tx, actor: Actor, name: str, promotion: Promotion, *, pinn
             tx, name, promotion.version, by=str(actor.id or actor.name), reason=promotion.reason, pinned=pinned,
             override=promotion.override,
         )  # fmt: skip
-    except Unknown as error:
-        raise Invalid(str(error), errors=[{"pointer": "/version", "detail": str(error)}]) from None
     except NotPublishable as error:
         raise Conflict(f"{error}. To promote it all the same give the reason as `override`.") from None
 
 
-async def rollback(tx: Tx, actor: Actor, name: str, reason: str) -> dict[str, Any]:
-    """Lets the version before serve again, and unpins the model."""
-    serving = await champion.champion(tx, name)
-    if serving is None or serving["previous_version"] is None:
+async def _can_speak(tx: Tx, folder: Path, name: str, version: int) -> None:
+    """Raises 422 for a version that there is not, 409 for one whose files are not what was registered, or are understood no
+    more. Whoever serves goes on serving."""
+    try:
+        row = await champion.version_row(tx, name, version)
+        await asyncio.to_thread(checked, folder, row)
+    except Unknown as error:
+        raise Invalid.at("/version", str(error)) from None
+    except Refused as error:
+        raise Conflict(
+            f"{str(error).rstrip('.')}. Nothing has changed: what served goes on serving."
+        ) from None
+
+
+async def rollback(tx: Tx, actor: Actor, name: str, reason: str, folder: Path) -> dict[str, Any]:
+    """Lets the version before serve again, if its files are still what was registered, and unpins the model."""
+    now = await champion.champion(tx, name)
+    if now is None or now["previous_version"] is None:
         raise Conflict(f"The model {name} has no earlier version to return to.")
-    said = {"model": name, "version": serving["previous_version"], "previous_version": serving["version"]}
-    await record(
-        tx, actor, "model.promoted", "model", id_of(name), version=serving["previous_version"], data=said
-    )
+    before = now["previous_version"]
+    await _can_speak(tx, folder, name, before)
+    said = {"model": name, "version": before, "previous_version": now["version"]}
+    await record(tx, actor, "model.promoted", "model", id_of(name), version=before, data=said)
     await _follow(tx, name)
     return await champion.rollback(tx, name, by=str(actor.id or actor.name), reason=reason)
 
@@ -216,96 +234,6 @@ async def _follow(tx: Tx, name: str) -> None:
     await enqueue(tx, "score.all" if name in SCORED else "forecast.refresh", key="all")
     later = datetime.now(UTC) + timedelta(seconds=MIRROR_SECONDS)
     await enqueue(tx, "models.mirror", run_at=later, key="all")
-
-
-async def learn(
-    database: Database,
-    settings: Settings,
-    names: Sequence[str],
-    tell: Tell,
-    *,
-    as_of: datetime | None = None,
-    actor: Actor = SYSTEM,
-) -> list[dict[str, Any]]:
-    """Trains in a process of its own, then promotes the best publishable version of each model that nobody pinned."""
-    now = as_of or await calendar.data_now(database, datetime.now(UTC))
-    results: list[dict[str, Any]] = []
-    arguments = ("learn", "--models", ",".join(names), "--as-of", now.isoformat())
-    try:
-        async for line in trainer.lines(settings, "training", *arguments):
-            if "result" in line:
-                results.append(line["result"])
-            elif "progress" in line:
-                said = line["progress"]
-                await tell(said["what"], said["done"], said["total"])
-    finally:  # models that were learned serve, whatever became of another
-        for result in results:
-            if result["is_chosen"]:
-                result["is_promoted"] = await _seat(database, actor, result)
-    return results
-
-
-async def _seat(database: Database, actor: Actor, result: dict[str, Any]) -> bool:
-    """Promotes what training chose, unless a person pinned another version."""
-    name = result["model"]
-    async with database.begin() as tx:
-        serving = await champion.champion(tx, name)
-        if serving and serving["pinned"]:
-            if name in WATCHED:  # it is watched beside the pinned one
-                await silent.name(
-                    tx, name, "shadow", result["version"], by="training", reason="another version is pinned"
-                )
-            return False
-        chosen = Promotion(
-            version=result["version"], reason="the best rolling loss among versions that passed all gates"
-        )
-        await promote(tx, actor, name, chosen, pinned=False)
-    return True
-
-
-async def backtest(database: Database, settings: Settings, name: str, tell: Tell) -> list[dict[str, Any]]:
-    """Trains and judges like `learn`, and registers nothing."""
-    now = await calendar.data_now(database, datetime.now(UTC))
-    results = []
-    async for line in trainer.lines(
-        settings, "training", "judge", "--models", name, "--as-of", now.isoformat()
-    ):
-        if "result" in line:
-            results.append(line["result"])
-        elif "progress" in line:
-            await tell(*(line["progress"][key] for key in ("what", "done", "total")))
-    return results
-
-
-async def mirror(settings: Settings) -> dict[str, Any]:
-    """Shows MLflow all versions that it does not know yet, and the champions."""
-    told: dict[str, Any] = {}
-    async for line in trainer.lines(settings, "training", "mirror"):
-        told = line.get("result", told)
-    return told
-
-
-def handlers(settings: Settings) -> dict[str, Handler]:
-    """`models.learn` (`models` in its payload: all by default) and `models.mirror`."""
-
-    async def run_learn(job: Job) -> dict[str, Any]:
-        async def tell(what: str, done: int, total: int) -> None:
-            await job.progress(done, total)
-
-        names = [known(name) for name in job.payload.get("models", NAMES)]
-        try:
-            results = await learn(job.database, settings, names, tell)
-        except Conflict:
-            await enqueue(job.database, "score.all", key="all")  # whoever speaks meanwhile
-            raise
-        if not any(result.get("is_promoted") for result in results if result["model"] in SCORED):
-            await enqueue(job.database, "score.all", key="all")
-        return {"models": results}
-
-    async def run_mirror(job: Job) -> dict[str, Any]:
-        return await mirror(settings)
-
-    return {"models.learn": run_learn, "models.mirror": run_mirror}
 
 
 # Routes --------------------------------------------------------------------------------------------
@@ -347,11 +275,16 @@ async def card(
 )
 @idempotent
 async def promote_version(
-    request: Web, tx: NamedDependency[Tx], actor: NamedDependency[Actor], name: FromPath[str]
+    request: Web,
+    tx: NamedDependency[Tx],
+    settings: NamedDependency[Settings],
+    actor: NamedDependency[Actor],
+    name: FromPath[str],
 ) -> Response[bytes]:
     """Lets a version serve, and pins it: training replaces it no more until it is rolled back."""
     require(actor, "models", "promote")
-    return answer(await promote(tx, actor, known(name), await body(request, Promotion), pinned=True))
+    given, folder = await body(request, Promotion), settings.home / "models"
+    return answer(await promote(tx, actor, known(name), given, folder, pinned=True))
 
 
 @post(
@@ -359,12 +292,16 @@ async def promote_version(
 )
 @idempotent
 async def rollback_version(
-    request: Web, tx: NamedDependency[Tx], actor: NamedDependency[Actor], name: FromPath[str]
+    request: Web,
+    tx: NamedDependency[Tx],
+    settings: NamedDependency[Settings],
+    actor: NamedDependency[Actor],
+    name: FromPath[str],
 ) -> Response[bytes]:
     """Lets the version before serve again, and unpins the model."""
     require(actor, "models", "promote")
     given = await body(request, Reason) if await raw_body(request) else Reason()
-    return answer(await rollback(tx, actor, known(name), given.reason))
+    return answer(await rollback(tx, actor, known(name), given.reason, settings.home / "models"))
 
 
 @post("/models/{name:str}/train", opt={"statuses": (404,)}, status_code=202)

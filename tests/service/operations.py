@@ -74,6 +74,7 @@ VERBS: dict[str, Need] = {
         "GET /events": "events:read",
         "GET /features": "features:read",
         "POST /features/historical": "features:read",
+        "POST /features/backfill": "features:query",
         "POST /features/historical/spines": "features:query",
         "GET /features/historical/{set_id}/file": "features:query",
         "POST /features/online": "features:read",

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any
 from uuid import UUID
 
@@ -123,29 +124,125 @@ async def test_a_stage_that_the_champion_never_saw_is_the_baselines(
     assert (await score_of(client, people, other))["tier"] == "logistic"
 
 
-@pytest.mark.parametrize(
-    ("changes", "harm", "reason"),
-    [
-        ({"fingerprint": "of another day"}, False, "features that have changed since"),
-        ({}, True, "do not match the registered sha256"),
-    ],
-)
-async def test_a_champion_that_may_not_speak_gives_its_reason(
-    client: AsyncTestClient, people: People, worker: Worker, database: Database, settings: Settings,
-    changes: dict[str, Any], harm: bool, reason: str,
+FOREIGN = ("stage", *COLUMNS, "shoe_size")
+CRAFTED = '{"format":1,"estimator":"os.system","parameters":{"command":"touch owned"},"state":{}}'
+
+
+class Crafted:
+    """A model's text that is none, or is one of another kind."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    def to_text(self) -> str:
+        return self.text
+
+
+@cache
+def trained() -> Crafted:
+    """The text of a model that is one."""
+    return Crafted(win_model().to_text())
+
+
+UNFIT: list[tuple[Any, dict[str, Any], str]] = [
+    (None, {"fingerprint": "of another day"}, "features that have changed since"),
+    (None, {"features": FOREIGN}, "there is no feature 'shoe_size' in the set deal_win"),
+    (None, {"feature_set": "no_such"}, "there is no set 'no_such'"),
+    (Crafted(CRAFTED), {}, "names no estimator"),
+    (Crafted("\x00 not JSON"), {}, "this is no model"),
+    (Crafted("[" * 100_000), {}, "this is no model"),
+    (Crafted('{"format":1,"estimator":"win.WinModel","parameters":{"a":1},"state":{}}'), {}, "this is no model of this version"),
+    (Crafted('{"format":1,"estimator":"calibrate.Calibration","parameters":{},"state":{}}'), {}, "holds calibrate.Calibration"),
+]  # fmt: skip
+"""Estimator, changes of the manifest, and what is said of it."""
+
+
+async def unfit(
+    database: Database, settings: Settings, estimator: Any, changes: dict[str, Any], *, seated: bool
+) -> int:
+    """A registered version that cannot serve, beside a champion that does; made champion behind the product's back if
+    `seated`."""
+    await enthrone(database, settings, "win", "deal_win", trained(), ("stage", *COLUMNS))
+    features = changes.get("features", ("stage", *COLUMNS))
+    rest = {name: value for name, value in changes.items() if name != "features"}
+    model = estimator or trained()
+    version = await enthrone(database, settings, "win", "deal_win", model, features, **rest)
+    if not seated:
+        await champion.rollback(database, "win", by="test")
+    return version
+
+
+@pytest.mark.parametrize(("estimator", "changes", "words"), UNFIT, ids=[words for _, _, words in UNFIT])
+async def test_what_cannot_serve_is_not_promoted_and_the_champion_stays(
+    client: AsyncTestClient, people: People, worker: Worker, database: Database, settings: Settings, estimator: Any,
+    changes: dict[str, Any], words: str,
 ) -> None:  # fmt: skip
-    version = await enthrone(
-        database, settings, "win", "deal_win", win_model(), ("stage", *COLUMNS), **changes
+    version = await unfit(database, settings, estimator, changes, seated=False)
+    before = await champion.champion(database, "win")
+    events = await database.fetchval("SELECT count(*) FROM ledger.events WHERE kind = 'model.promoted'")
+    for body in ({"version": version}, {"version": version, "override": "the board asked for it"}):
+        refused = await client.post("/models/win/promote", headers=people.data.headers, json=body)
+        assert refused.status_code == 409, refused.text
+        assert words.replace("features that have changed since", "it does not say by which") in refused.text
+        assert f"win version {version}" in refused.json()["detail"]
+    assert await champion.champion(database, "win") == before, "nothing half written"
+    assert (
+        await database.fetchval("SELECT count(*) FROM ledger.events WHERE kind = 'model.promoted'") == events
     )
-    if harm:
-        path = settings.home / "models" / "win" / str(version) / bundle.MODEL
-        path.write_text(path.read_text() + " ")
+    assert not (settings.home / "owned").exists()
     deal = await make_deal(client, people)
     await worker.drain()
-    score = await score_of(client, people, deal)
-    is_whole(score)
-    assert score["tier"] == "baseline"
-    assert reason in score["gate"]["reason"]
+    assert before is not None
+    assert (await score_of(client, people, deal))["model_version"] == before["version"]
+
+
+@pytest.mark.parametrize("harm", ["", " ", "gone"])
+async def test_a_champion_that_may_not_speak_gives_its_reason_and_the_one_before_speaks(
+    client: AsyncTestClient, people: People, worker: Worker, database: Database, settings: Settings, harm: str
+) -> None:
+    changes = {} if harm else {"fingerprint": "of another day"}
+    version = await unfit(database, settings, None, changes, seated=True)
+    path = settings.home / "models" / "win" / str(version) / bundle.MODEL
+    if harm == "gone":
+        path.unlink()
+    elif harm:
+        path.write_text(path.read_text() + harm)
+    reason = {"": "features that have changed since", " ": "do not match", "gone": "is missing"}[harm]
+    for speaks in (version - 1, None):
+        deal = await make_deal(client, people)
+        await worker.drain()
+        score = await score_of(client, people, deal)
+        is_whole(score)
+        assert score["model_version"] == speaks
+        assert score["tier"] == ("logistic" if speaks else "baseline")
+        assert reason in score["gate"]["reason"]
+        assert ("speaks in its place" in score["gate"]["reason"]) is bool(speaks)
+        back = await client.post(
+            "/models/win/promote", headers=people.data.headers, json={"version": version}
+        )
+        assert back.status_code == 409, "not even the champion itself is pinned while its files are wrong"
+        await database.execute("UPDATE registry.champions SET previous_version = NULL WHERE model = 'win'")
+
+
+async def test_a_rollback_to_files_that_are_wrong_is_refused(
+    client: AsyncTestClient, people: People, database: Database, settings: Settings
+) -> None:
+    first = await enthrone(database, settings, "win", "deal_win", trained(), ("stage", *COLUMNS))
+    second = await enthrone(database, settings, "win", "deal_win", trained(), ("stage", *COLUMNS))
+    path = settings.home / "models" / "win" / str(first) / bundle.MODEL
+    whole = path.read_text()
+    path.write_text(whole.replace("1", "2", 1))
+    refused = await client.post("/models/win/rollback", headers=people.data.headers)
+    assert refused.status_code == 409
+    assert f"win version {first}: the files do not match the registered sha256" in refused.json()["detail"]
+    now = await champion.champion(database, "win")
+    assert now is not None
+    assert now["version"] == second
+    path.write_text(whole)
+    back = await client.post("/models/win/rollback", headers=people.data.headers, json={"reason": "worse"})
+    assert back.json()["version"] == first
+    card = (await champion.version_row(database, "win", first))["card"]
+    assert [one["reason"] for one in card["promotions"]] == ["", "worse"]
 
 
 async def test_leads_have_a_champion_of_their_own(

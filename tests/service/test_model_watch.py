@@ -116,7 +116,7 @@ async def test_a_challenger_is_judged_by_outcomes_that_have_matured(
     assert found["mean_gain"] == pytest.approx(0.5**2 - 0.05**2)
     assert found["is_better"] is True
     assert "Waudby-Smith" in found["words"]
-    assert await take_place(database, "win", found) is True
+    assert await take_place(database, "win", found, settings.home / "models") is True
 
 
 async def test_a_pinned_champion_stays_and_a_promotion_is_told(
@@ -124,12 +124,15 @@ async def test_a_pinned_champion_stays_and_a_promotion_is_told(
 ) -> None:
     other, serving = await two_versions(database, settings)
     await silent.name(database, "win", "challenger", other, by="me")
-    said = {"version": other, "is_better": True, "words": "version won by betting"}
-    assert await take_place(database, "win", said | {"is_better": False}) is False
+    said, folder = (
+        {"version": other, "is_better": True, "words": "version won by betting"},
+        settings.home / "models",
+    )
+    assert await take_place(database, "win", said | {"is_better": False}, folder) is False
     await champion.promote(database, "win", serving, by="me", pinned=True)
-    assert await take_place(database, "win", said) is False, "pinned"
+    assert await take_place(database, "win", said, folder) is False, "pinned"
     await database.execute("UPDATE registry.champions SET pinned = FALSE WHERE model = 'win'")
-    assert await take_place(database, "win", said) is True
+    assert await take_place(database, "win", said, folder) is True
     now = await champion.champion(database, "win")
     assert now is not None
     assert (now["version"], now["previous_version"], now["reason"]) == (

@@ -3,10 +3,11 @@
 import json
 from pathlib import Path
 
+import msgspec
 import pytest
 
-from registry import champion
-from service import jobs
+from registry import bundle, champion
+from service import jobs, learning
 from service.access import SYSTEM
 from service.domains import models
 from service.errors import Conflict
@@ -25,7 +26,7 @@ async def learned(database, settings, company):
     await database.execute("DELETE FROM jobs")
     await jobs.enqueue(database, "models.learn", {"models": ["amount"]}, key="amount")
     (job,) = [one for one in await jobs.claim(database, frozenset(), []) if one.type == "models.learn"]
-    result = await models.handlers(settings)["models.learn"](job)
+    result = await learning.handlers(settings)["models.learn"](job)
     await jobs.finish(database, [job], result)
     return result["models"]
 
@@ -88,7 +89,9 @@ async def test_only_who_may_promotes(client, people, learned):
     assert strange.status_code == 422
 
 
-async def test_a_refused_version_needs_a_written_reason_and_a_pin_holds(database, client, people, learned):
+async def test_a_refused_version_needs_a_written_reason_and_a_pin_holds(
+    database, settings, client, people, learned
+):
     serving = (await champion.champion(database, "amount"))["version"]
     row = await champion.version_row(database, "amount", serving)
     version = await champion.next_version(database, "amount")
@@ -96,9 +99,12 @@ async def test_a_refused_version_needs_a_written_reason_and_a_pin_holds(database
         "is_publishable": False,
         "gates": [{"name": "calibration", "passed": False, "words": "20 % inside"}],
     }
+    found = await champion.load(database, settings.home / "models", "amount")
+    manifest = msgspec.structs.replace(found.manifest, version=version)
+    folder, sha256 = bundle.write(settings.home / "models", manifest, found.text)
     await champion.add(
         database, "amount", version, tier="gbm", feature_set=row["feature_set"], metrics={}, verdict=verdict,
-        card=row["card"], folder=Path(row["artifact_path"]), sha256=row["sha256"], run_id=None,
+        card=row["card"], folder=folder, sha256=sha256, run_id=None,
         training_as_of=row["training_as_of"], created_by="test",
     )  # fmt: skip
     body, headers = {"version": version}, people.data.headers
@@ -111,7 +117,9 @@ async def test_a_refused_version_needs_a_written_reason_and_a_pin_holds(database
     assert served.status_code == 200, served.text
     assert served.json()["previous_version"] == serving
     assert (await champion.champion(database, "amount"))["pinned"]
-    assert not await models._seat(database, SYSTEM, {"model": "amount", "version": serving})
+    assert not await learning._seat(
+        database, SYSTEM, {"model": "amount", "version": serving}, settings.home / "models"
+    )
     back = await client.post("/models/amount/rollback", headers=headers)
     assert back.json()["version"] == serving
     assert not (await champion.champion(database, "amount"))["pinned"]
@@ -120,11 +128,11 @@ async def test_a_refused_version_needs_a_written_reason_and_a_pin_holds(database
 async def test_without_an_earlier_version_there_is_no_way_back(database):
     with pytest.raises(Conflict, match="no earlier version"):
         async with database.begin() as tx:
-            await models.rollback(tx, SYSTEM, "arrivals", "")
+            await models.rollback(tx, SYSTEM, "arrivals", "", Path("nowhere"))
 
 
 async def test_an_unreachable_mlflow_is_said_and_harms_nothing(settings, learned):
-    told = await models.mirror(settings)
+    told = await learning.mirror(settings)
     assert told["runs"] == 0
     assert "MLflow cannot be reached" in told["reason"]
     json.dumps(told)
