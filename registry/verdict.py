@@ -13,8 +13,13 @@ import msgspec
 MOST_ECE = 0.05
 SUSPICIOUS_AUC = 0.97
 WORST_SEGMENT = 0.05
-MOST_MILLISECONDS = 200.0
 """By how much the log loss of a segment may exceed the champion's on the same rows."""
+WORST_SEGMENT_OF_AMOUNTS = 0.02
+"""The same of the quantile loss of log final / current amount: 0.02 is about 4 % of an amount."""
+LEAST_INSIDE, MOST_INSIDE = 0.6, 0.97
+"""The share of what came inside a band from P10 to P90 must not lie beyond these for more than chance."""
+MOST_MILLISECONDS = 200.0
+"""The longest that one row may take, features in hand."""
 REQUIRED_DEALS = {"closed_won": 100, "closed_lost": 100, "months_of_history": 6, "stage_history_share": 0.5}
 REQUIRED_LEADS = {"converted": 100, "not_converted": 100, "months_of_history": 6}
 REQUIRED_AMOUNTS = {"closed_won": 100}
@@ -78,23 +83,44 @@ def plausible(auc: float | None, n: int) -> Gate:
     )
 
 
-def no_worse_segment(differences: Mapping[str, float], n: Mapping[str, int]) -> Gate:
-    """Per segment, the log loss minus the champion's on the same rows."""
+def no_worse_segment(
+    differences: Mapping[str, float],
+    n: Mapping[str, int],
+    what: str = "log loss",
+    bound: float = WORST_SEGMENT,
+) -> Gate:
+    """Per segment, the loss minus the champion's on the same rows."""
     if not differences:
-        return Gate("no worse segment", True, "there is no champion to compare with")
+        return Gate("no worse segment", True, "there is no champion with later rows to compare with")
     worst = max(differences, key=lambda name: differences[name])
-    words = f"worst segment {worst}: log loss {differences[worst]:+.4f} beside the champion's (n = {n.get(worst, 0)})"
-    return Gate("no worse segment", differences[worst] <= WORST_SEGMENT, words)
+    words = (
+        f"worst segment {worst}: {what} {differences[worst]:+.4f} beside the champion's (n = {n.get(worst, 0)});"
+        f" the limit is {bound:+g}"
+    )
+    return Gate("no worse segment", differences[worst] <= bound, words)
 
 
-def not_worse_than_champion(gap: float | None, low: float, high: float, n: int) -> Gate:
-    """The log loss less the champion's on the same later rows, which the champion has not learned from."""
+def not_worse_than_champion(
+    gap: float | None, low: float, high: float, n: int, what: str = "log loss"
+) -> Gate:
+    """The loss less the champion's on the same later rows, which the champion has not learned from."""
     if gap is None:
         return Gate(
             "not worse than the champion", True, "there is no champion with later rows to compare with"
         )
-    words = f"log loss {gap:+.4f} [{low:+.4f}, {high:+.4f}] beside the champion's on the same {n} later rows"
+    words = f"{what} {gap:+.4f} [{low:+.4f}, {high:+.4f}] beside the champion's on the same {n} later rows"
     return Gate("not worse than the champion", low <= 0, words)
+
+
+def covers(share: float | None, low: float, high: float, n: int, what: str) -> Gate:
+    """How often what came lay inside the band from P10 to P90, with its 95 % interval."""
+    if share is None or not n:
+        return Gate("calibration", True, "there is no later time to judge on yet")
+    words = (
+        f"{share:.0%} [{low:.0%}, {high:.0%}] of {n} {what} lay between P10 and P90;"
+        f" the limits are {LEAST_INSIDE:.0%} and {MOST_INSIDE:.0%}"
+    )
+    return Gate("calibration", bool(high >= LEAST_INSIDE and low <= MOST_INSIDE), words)
 
 
 def available(missing: Sequence[str]) -> Gate:

@@ -1,6 +1,6 @@
 """What a deal is worth if it is won: quantiles of final / current amount, learned from the deals that were."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -10,20 +10,20 @@ from features.facts import Array
 from features.spec import FeatureSet
 from ml import metrics
 from ml.amount import QUANTILES, AmountModel
+from ml.estimator import load
 from ml.frame import Floats, Frame
 from ml.leak import Refusal
 from registry import verdict
-from registry.verdict import Gate
+from registry.bundle import Bundle
 from training import judge
 from training.dataset import DealSet
 from training.judge import Tell
 from training.trained import Evidence, Trained
+from training.win import bands
 
 TIERS = ("baseline", "gbm")
 SEGMENT = "account_segment"
 FEWEST_WON = 10
-LEAST_INSIDE, MOST_INSIDE = 0.6, 0.97
-"""The share of later amounts inside the band from P10 to P90 must not lie beyond these for more than chance."""
 
 
 def learn(
@@ -33,6 +33,7 @@ def learn(
     *,
     evidence: Evidence,
     refusals: tuple[Refusal, ...] = (),
+    champion: Bundle | None = None,
     workers: int = 2,
     tell: Tell | None = None,
 ) -> list[Trained]:
@@ -58,13 +59,28 @@ def learn(
     results = judge.side_by_side(fitted, tasks, tell, "fitting amount", workers)
     said = {tier: [r for task, r in zip(tasks, results, strict=True) if task[0] == tier] for tier in tiers}
     log_ratio, group = np.log(ratio[later]), found.panel.deal[rows[later]]
+    theirs = _champions_word(frame, at, later, champion)
+    names = np.array(found.stages, dtype=object)[found.panel.stage[rows[later]]]
+    segments = {"stage": names, "amount": bands(found.amount[rows[later]])}
     losses = {
         tier: _loss(parts[1][1], log_ratio) if len(later) else float(TIERS.index(tier))
         for tier, parts in said.items()
     }
     return [
         _candidate(
-            found, feature_set, as_of, tier, parts, losses, log_ratio, group, evidence, refusals, len(rows)
+            found,
+            feature_set,
+            as_of,
+            tier,
+            parts,
+            losses,
+            log_ratio,
+            group,
+            theirs,
+            segments,
+            evidence,
+            refusals,
+            len(rows),
         )
         for tier, parts in said.items()
     ]
@@ -78,9 +94,33 @@ def fitted(
     return (model.to_text(), np.zeros((0, 3))) if ask is None else ("", np.log(model.ratios(ask)))
 
 
+def _losses(said: Floats, actual: Array) -> Floats:
+    """Each row's pinball loss, the mean of the three quantiles, of log final / current amount."""
+    gaps = actual[:, None] - said
+    levels = np.array(QUANTILES)
+    found: Floats = np.maximum(levels * gaps, (levels - 1) * gaps).mean(axis=1)
+    return found
+
+
 def _loss(said: Floats, actual: Array) -> float:
-    """The mean pinball loss of the three quantiles, of log final / current amount."""
-    return float(np.mean([metrics.pinball(q, said[:, j], actual).value for j, q in enumerate(QUANTILES)]))
+    return float(_losses(said, actual).mean())
+
+
+def _champions_word(frame: Frame, at: Array, later: Array, champion: Bundle | None) -> Floats:
+    """The champion's log ratios of rows that it has not learned from, (n, 3); NaN for the others."""
+    said = np.full((len(later), len(QUANTILES)), np.nan)
+    if champion is None or not set(champion.manifest.features) <= set(frame.columns):
+        return said
+    asked = np.flatnonzero(at[later] >= champion.manifest.training_as_of.timestamp() / 86_400)
+    if len(asked):
+        said[asked] = np.log(champion.estimator.ratios(frame.take(later[asked])))
+    return said
+
+
+def _single(text: str, frame: Frame) -> Callable[[int], Any]:
+    """Asks about one deal."""
+    model = load(text)
+    return lambda row: model.ratios(frame.take(slice(row, row + 1)))
 
 
 def _candidate(
@@ -92,6 +132,8 @@ def _candidate(
     losses: Mapping[str, float],
     actual: Array,
     group: Array,
+    theirs: Floats,
+    segments: Mapping[str, Array],
     evidence: Evidence,
     refusals: tuple[Refusal, ...],
     rows: int,
@@ -109,12 +151,20 @@ def _candidate(
     unchanged = np.zeros((len(actual), 3))
     below = "baseline" if tier != "baseline" and "baseline" in losses else None
     own = [
-        _covers(inside),
+        verdict.covers(inside.value, inside.low, inside.high, inside.n, "later amounts"),
         verdict.better_than_below(
             losses[tier], losses[below] if below else None, tier, below or "", len(said)
         ),
     ]
-    own.append(verdict.enough(evidence.required if tier != "baseline" else {}, evidence.present))
+    own += [
+        verdict.no_leak([]),
+        verdict.enough(evidence.required if tier != "baseline" else {}, evidence.present),
+        *judge.beside(
+            _losses(said, actual) if len(said) else np.zeros(0), _losses(theirs, actual), group, segments, "quantile loss",
+            verdict.WORST_SEGMENT_OF_AMOUNTS,
+        ),
+        *judge.online(found.panel.frame.columns, feature_set, _single(parts[0][0], found.panel.frame), len(found.panel)),
+    ]  # fmt: skip
     return Trained(
         model="amount", tier=tier, text=parts[0][0], feature_set=feature_set, features=found.panel.frame.columns,
         as_of=as_of, loss=losses[tier], gates=tuple(own), evidence=evidence, metrics=figures,
@@ -124,10 +174,3 @@ def _candidate(
         refusals=refusals, parameters={"tier": tier},
         notes=(f"learned from {rows} landmarks of won deals", f"judged on {len(said)} later landmarks of deals won since"),
     )  # fmt: skip
-
-
-def _covers(inside: metrics.Measure) -> Gate:
-    if not inside.n:
-        return Gate("calibration", True, "there is no later time to judge on yet")
-    words = f"{inside.value:.0%} [{inside.low:.0%}, {inside.high:.0%}] of {inside.n} later amounts lay between P10 and P90"
-    return Gate("calibration", bool(inside.high >= LEAST_INSIDE and inside.low <= MOST_INSIDE), words)

@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from ml import metrics
+from features.spec import FeatureSet
+from ml import leak, metrics
 from ml.baseline import Constant, TrailingRate, stage_rate
 from ml.estimator import Classifier
 from ml.frame import Bools, Floats, Frame, Ints
@@ -152,33 +153,56 @@ def gates(
     ]
 
 
-def worse_segments(judged: Judged, ours: Floats, theirs: Floats, target: str) -> Gate:
-    """Ours and the champion's chances of the same rows, by segment."""
+def against_champion(judged: Judged, ours: Floats, theirs: Floats, target: str) -> list[Gate]:
+    """Ours and the champion's chances of the same later rows (NaN where it has learned from one), whole and by segment."""
+    rows = judged.known[target]
+    if not rows.any():
+        return []
+    came = judged.outcome[target]
+    mine = np.where(rows, metrics.log_losses(ours, came), np.nan)
+    its = np.where(rows & np.isfinite(theirs), metrics.log_losses(theirs, came), np.nan)
+    return beside(mine, its, judged.group, judged.segments)
+
+
+def beside(
+    ours: Floats,
+    theirs: Floats,
+    group: Ints,
+    segments: Mapping[str, Any],
+    what: str = "log loss",
+    bound: float = verdict.WORST_SEGMENT,
+) -> list[Gate]:
+    """Losses of the same rows, ours and the champion's (NaN where there is none): no segment worse by more than `bound`, and
+    not worse for certain over all."""
+    rows = np.isfinite(ours) & np.isfinite(theirs)
     differences: dict[str, float] = {}
     sizes: dict[str, int] = {}
-    rows = judged.known[target] & np.isfinite(theirs)
-    for segment, labels in judged.segments.items():
+    for segment, labels in segments.items():
         for label in sorted(set(np.asarray(labels)[rows])):
-            here = rows & (labels == label)
+            here = rows & (np.asarray(labels) == label)
             if here.sum() >= FEWEST:
-                came = judged.outcome[target][here]
-                gap = metrics.log_losses(ours[here], came) - metrics.log_losses(theirs[here], came)
-                differences[f"{segment} {label}"], sizes[f"{segment} {label}"] = (
-                    float(gap.mean()),
-                    int(here.sum()),
-                )
-    return verdict.no_worse_segment(differences, sizes)
-
-
-def beside_champion(judged: Judged, ours: Floats, theirs: Floats, target: str) -> Gate:
-    """Ours and the champion's log losses on the rows that the champion has not learned from."""
-    rows = judged.known[target] & np.isfinite(theirs)
+                name = f"{segment} {label}"
+                differences[name], sizes[name] = float((ours - theirs)[here].mean()), int(here.sum())
+    worst = verdict.no_worse_segment(differences, sizes, what, bound)
     if rows.sum() < FEWEST:
-        return verdict.not_worse_than_champion(None, 0.0, 0.0, 0)
-    came = judged.outcome[target][rows]
-    mine, its = (metrics.log_losses(chances[rows], came) for chances in (ours, theirs))
-    gap = metrics.difference(mine, its, judged.group[rows])
-    return verdict.not_worse_than_champion(gap.value, gap.low, gap.high, gap.n)
+        return [worst, verdict.not_worse_than_champion(None, 0.0, 0.0, 0)]
+    gap = metrics.difference(ours[rows], theirs[rows], group[rows])
+    return [worst, verdict.not_worse_than_champion(gap.value, gap.low, gap.high, gap.n, what)]
+
+
+def no_leak(judged: Judged, ours: Mapping[str, Floats], target: str) -> Gate:
+    """Whether the model knows too much of later rows; what the guard refused has been left out before."""
+    rows = judged.known[target]
+    found = leak.too_good(ours[target][rows], judged.outcome[target][rows]) if rows.any() else []
+    return verdict.no_leak([one.reason for one in found])
+
+
+def online(
+    columns: Sequence[str], feature_set: FeatureSet, ask: Callable[[int], Any], size: int
+) -> list[Gate]:
+    """Whether all that the model reads is in the set that is kept online, and how long the slowest single row takes."""
+    missing = [name for name in columns if name not in feature_set.names]
+    return [verdict.available(missing), verdict.fast(slowest(ask, size, 30))]
 
 
 def slowest(ask: Callable[[int], Any], size: int, times: int = 100) -> float:

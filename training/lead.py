@@ -1,6 +1,6 @@
 """The lead model: P(convert within 30, 60 and 90 days), three tiers, judged on later leads."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -9,10 +9,12 @@ import numpy as np
 from features.facts import Array
 from features.spec import FeatureSet
 from ml import leak, metrics
+from ml.estimator import load
 from ml.frame import Floats, Frame
 from ml.lead import LeadModel, LeadPanel
 from ml.leak import Refusal
 from registry import verdict
+from registry.bundle import Bundle
 from training import judge
 from training.dataset import LeadSet, statistics_of, window
 from training.judge import Judged, Tell
@@ -30,6 +32,7 @@ def learn(
     *,
     evidence: Evidence,
     refusals: tuple[Refusal, ...] = (),
+    champion: Bundle | None = None,
     workers: int = 2,
     tell: Tell | None = None,
 ) -> list[Trained]:
@@ -50,7 +53,7 @@ def learn(
         ]
     results = judge.side_by_side(fitted, tasks, tell, "fitting lead", workers)
     said = {tier: [r for task, r in zip(tasks, results, strict=True) if task[0] == tier] for tier in tiers}
-    return _candidates(found, feature_set, as_of, said, cuts, asked, evidence, refusals)
+    return _candidates(found, feature_set, as_of, said, cuts, asked, evidence, refusals, champion)
 
 
 def fitted(
@@ -102,6 +105,7 @@ def _candidates(
     asked: list[Array],
     evidence: Evidence,
     refusals: tuple[Refusal, ...],
+    champion: Bundle | None,
 ) -> list[Trained]:
     rows = np.concatenate(asked) if asked else np.zeros(0, np.int64)
     judged = judged_of(found, rows)
@@ -120,6 +124,7 @@ def _candidates(
         for tier, of in chances.items()
     }
     beside = _naive(found, judged, cuts, asked, main)
+    theirs = _champions_word(found, rows, champion, main)
     return [
         _candidate(
             found,
@@ -132,6 +137,7 @@ def _candidates(
             losses,
             main,
             beside,
+            theirs,
             evidence,
             refusals,
         )
@@ -150,6 +156,7 @@ def _candidate(
     losses: Mapping[str, float],
     main: str,
     beside: Mapping[str, Any],
+    theirs: Floats,
     evidence: Evidence,
     refusals: tuple[Refusal, ...],
 ) -> Trained:
@@ -158,8 +165,11 @@ def _candidate(
     figures["rolling_log_loss"] = {"value": losses[tier] if known.any() else None, "n": int(known.sum())}
     lower = [name for name in losses if TIERS.index(name) < TIERS.index(tier)]
     below = min(lower, key=lambda name: losses[name]) if lower else None
-    own = [*judge.gates(judged, main, ours, losses, tier, below)]
+    own = [*judge.gates(judged, main, ours, losses, tier, below), judge.no_leak(judged, ours, main)]
     own.append(verdict.enough(evidence.required if tier != "baseline" else {}, evidence.present))
+    own += judge.against_champion(judged, ours[main], theirs, main)
+    frame = found.panel.frame
+    own += judge.online(frame.columns, feature_set, _single(text, frame), len(frame))
     measured = {name: figures.get(f"{name}_{main}", {}).get("value") for name in ("brier", "log_loss", "ece")}
     return Trained(
         model="lead", tier=tier, text=text, feature_set=feature_set, features=found.panel.frame.columns, as_of=as_of,
@@ -173,6 +183,26 @@ def _candidate(
         notes=(f"learned from {len(found.panel)} of {found.available} looks at leads",
                f"judged on {int(known.sum())} later looks: converted within {main.split('_')[1].removesuffix('d')} days"),
     )  # fmt: skip
+
+
+def _single(text: str, frame: Frame) -> Callable[[int], Any]:
+    """Asks about one lead."""
+    model = load(text)
+    return lambda row: model.probabilities(frame.take(slice(row, row + 1)))
+
+
+def _champions_word(found: LeadSet, rows: Array, champion: Bundle | None, main: str) -> Floats:
+    """The champion's chances of rows that it has not learned from; NaN for the others."""
+    chances = np.full(len(rows), np.nan)
+    if champion is None or champion.manifest.feature_set != "lead_convert":
+        return chances
+    model, known = champion.estimator, champion.manifest.training_as_of.timestamp() / 86_400
+    later = np.flatnonzero(found.panel.at[rows] >= known)
+    if len(later) and set(champion.manifest.features) <= set(found.panel.frame.columns):
+        days = int(main.removeprefix("converted_").removesuffix("d"))
+        said = model.probabilities(found.panel.frame.take(rows[later]))
+        chances[later] = said[:, model.horizons.index(days)]
+    return chances
 
 
 def _naive(

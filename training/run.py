@@ -18,8 +18,8 @@ from features.custom import Declared, declared
 from features.reading import read_calendar
 from features.spec import FeatureSet
 from ml.leak import Refusal
-from registry import bundle, champion
-from registry.bundle import Bundle, Manifest, Refused
+from registry import bundle, champion, serving
+from registry.bundle import Bundle, Manifest
 from registry.verdict import REQUIRED_AMOUNTS, REQUIRED_DEALS, REQUIRED_LEADS
 from training import amount, arrivals, cards, guard, lead, states, win
 from training.dataset import DealSet, deal_panel, idle, lead_set
@@ -87,7 +87,7 @@ class Training:
         present = await states.evidence(self.connection.fetch, self.as_of)
         return amount.learn(
             found, await self.feature_set("deal_win"), self.as_of, evidence=Evidence(REQUIRED_AMOUNTS, present), refusals=self._refusals,
-            workers=self.workers, tell=self.tell,
+            champion=await self.champion("amount"), workers=self.workers, tell=self.tell,
         )  # fmt: skip
 
     async def lead(self) -> list[Trained]:
@@ -97,8 +97,8 @@ class Training:
         present = await states.evidence(self.connection.fetch, self.as_of, of_leads=True)
         gone = [*(one.column for one in refusals), *idle(found, feature_set)]
         return lead.learn(
-            found.without(gone), feature_set, self.as_of,
-            evidence=Evidence(REQUIRED_LEADS, present), refusals=refusals, workers=self.workers, tell=self.tell,
+            found.without(gone), feature_set, self.as_of, evidence=Evidence(REQUIRED_LEADS, present), refusals=refusals,
+            champion=await self.champion("lead"), workers=self.workers, tell=self.tell,
         )  # fmt: skip
 
     async def arrivals(self) -> list[Trained]:
@@ -114,11 +114,8 @@ class Training:
         )  # fmt: skip
 
     async def champion(self, model: str) -> Bundle | None:
-        """The champion, if it can be read."""
-        try:
-            return await champion.load(self.connection, self.models, model)
-        except Refused:
-            return None
+        """Who speaks now, if anybody can."""
+        return await serving.speaking(self.connection, self.models, model)
 
     async def judged(self, model: str) -> list[dict[str, Any]]:
         """Trains and judges one model's candidates, with all figures; registers nothing."""

@@ -1,7 +1,7 @@
 """The deal model: three tiers, learned from landmarks, judged on later ones."""
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -13,12 +13,11 @@ from features.spec import FeatureSet
 from ml import metrics
 from ml.estimator import load
 from ml.frame import Floats, Frame, Ints
-from ml.leak import Refusal, too_good
+from ml.leak import Refusal
 from ml.panel import Panel
 from ml.win import WinModel
 from registry import verdict
 from registry.bundle import Bundle
-from registry.verdict import Gate
 from training import judge
 from training.dataset import DealSet, statistics_of, window
 from training.judge import Judged, Tell
@@ -240,17 +239,10 @@ def _candidate(
     )
     lower = [name for name in losses if TIERS.index(name) < TIERS.index(tier)]
     below = min(lower, key=lambda name: losses[name]) if lower else None
-    own = [*judge.gates(judged, main, ours, losses, tier, below), _no_leak(judged, ours, main)]
+    own = [*judge.gates(judged, main, ours, losses, tier, below), judge.no_leak(judged, ours, main)]
     own.append(verdict.enough(evidence.required if tier != "baseline" else {}, evidence.present))
-    if known.any():
-        own += [
-            judge.worse_segments(judged, ours[main], theirs, main),
-            judge.beside_champion(judged, ours[main], theirs, main),
-        ]
-    own += [
-        verdict.available([name for name in found.panel.frame.columns if name not in feature_set.names]),
-        verdict.fast(_slowest(text, found.panel)),
-    ]
+    own += judge.against_champion(judged, ours[main], theirs, main)
+    own += judge.online(found.panel.frame.columns, feature_set, _single(text, found.panel), len(found.panel))
     measured = {name: figures.get(f"{name}_{main}", {}).get("value") for name in ("brier", "log_loss", "ece")}
     return Trained(
         model="win", tier=tier, text=text, feature_set=feature_set, features=found.panel.frame.columns, as_of=as_of,
@@ -264,15 +256,15 @@ def _candidate(
     )  # fmt: skip
 
 
-def _slowest(text: str, panel: Panel) -> float:
-    """How long one deal takes."""
+def _single(text: str, panel: Panel) -> Callable[[int], Any]:
+    """Asks about one deal."""
     model = load(text)
 
     def ask(row: int) -> None:
         one = slice(row, row + 1)
         model.win_probability(panel.frame.take(one), panel.stage[one], panel.at[one])
 
-    return judge.slowest(ask, len(panel), 30)
+    return ask
 
 
 def _notes(found: DealSet, known: Array, main: str) -> tuple[str, ...]:
@@ -284,12 +276,6 @@ def _notes(found: DealSet, known: Array, main: str) -> tuple[str, ...]:
         if known.any()
         else "not judged: there is no later time yet",
     )
-
-
-def _no_leak(judged: Judged, ours: Mapping[str, Floats], main: str) -> Gate:
-    rows = judged.known[main]
-    found = too_good(ours[main][rows], judged.outcome[main][rows]) if rows.any() else []
-    return verdict.no_leak([one.reason for one in found])
 
 
 def _naive(

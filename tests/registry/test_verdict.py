@@ -30,7 +30,10 @@ def test_too_good_to_be_true_is_a_leak():
 def test_the_worst_segment_decides():
     gate = verdict.no_worse_segment({"smb": 0.01, "enterprise": 0.08}, {"smb": 900, "enterprise": 90})
     assert not gate.passed
-    assert gate.words == "worst segment enterprise: log loss +0.0800 beside the champion's (n = 90)"
+    assert (
+        gate.words
+        == "worst segment enterprise: log loss +0.0800 beside the champion's (n = 90); the limit is +0.05"
+    )
     assert verdict.no_worse_segment({"smb": 0.05}, {"smb": 9}).passed
 
 

@@ -88,10 +88,17 @@ def telling(settings: Settings) -> "subprocess.Popen[str]":
     )  # fmt: skip
 
 
-async def begun(mlflow: asyncpg.Connection) -> None:
-    """Returns once a run is there that nobody has ended."""
+_WAITERS = "SELECT pid FROM pg_locks WHERE NOT granted AND relation = 'model_versions'::regclass"
+
+
+async def cut(mlflow: asyncpg.Connection) -> None:
+    """Ends the connection of whoever waits to register a version, once there is one."""
     async with asyncio.timeout(120):
-        while not await mlflow.fetchval("SELECT count(*) FROM runs WHERE status = 'RUNNING'"):  # noqa: ASYNC110  # rings no bell
+        while not (pids := await mlflow.fetch(_WAITERS)):  # noqa: ASYNC110  # rings no bell
+            await asyncio.sleep(0.01)
+        for row in pids:
+            await mlflow.execute("SELECT pg_terminate_backend($1)", row["pid"])
+        while await mlflow.fetch(_WAITERS):  # noqa: ASYNC110  # as above
             await asyncio.sleep(0.01)
 
 
@@ -108,23 +115,23 @@ async def test_whoever_is_ended_in_the_middle_each_version_is_there_once(
     assert "MLflow cannot be reached" in row["errors"][-1]["detail"]
 
     servers.create_named(mlflow_name)
-    await asyncio.to_thread(lambda: telling(settings).communicate(timeout=120))
+    await asyncio.to_thread(telling(settings).communicate, timeout=120)
     for _ in range(2):
         await training.register(candidate(), is_chosen=False)
     mlflow, holder = [await asyncpg.connect(servers.owner_url(mlflow_name)) for _ in range(2)]
     await holder.execute("BEGIN; LOCK TABLE model_versions IN ACCESS EXCLUSIVE MODE")
     process = telling(settings)
-    await begun(mlflow)
+    async with asyncio.timeout(120):
+        while not await mlflow.fetch(_WAITERS):  # noqa: ASYNC110  # the server rings no bell
+            await asyncio.sleep(0.01)
     process.kill()  # in the middle: the run is there, its version is not
     process.communicate()
+    await cut(mlflow)
+    assert await mlflow.fetchval("SELECT count(*) FROM runs WHERE status = 'RUNNING'") == 1
 
     process = telling(settings)
-    await begun(mlflow)
-    await mlflow.execute(  # and now MLflow's database goes away under it
-        "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE NOT granted AND database = (SELECT oid FROM pg_database"
-        " WHERE datname = current_database())"
-    )
-    said, words = await asyncio.to_thread(process.communicate)
+    await cut(mlflow)  # and now MLflow's database goes away under it
+    said, words = await asyncio.to_thread(process.communicate, timeout=120)
     assert process.returncode == 0, words
     assert "MLflow cannot be reached: it went away after 0 runs" in said
 
@@ -165,7 +172,7 @@ async def test_what_lies_beside_a_model_is_not_told_and_wrong_files_are_named(
         (folder / "MLmodel").write_text("flavors:\n  python_function:\n    loader_module: mlflow.sklearn\n")
         (folder / "model.pkl").write_bytes(f"cposix\nsystem\n(S'touch {owned}'\ntR.".encode())
     (folder / "manifest.json").write_text("{}")
-    said, words = await asyncio.to_thread(telling(settings).communicate)
+    said, words = await asyncio.to_thread(telling(settings).communicate, timeout=120)
     told = msgspec.json.decode(said.splitlines()[-1])["result"]
     assert [f"amount version {bad['version']}" in one for one in told["refused"]] == [True], words
     assert sorted({path.name for path in (tmp_path / "mlflow").rglob("*") if path.is_file()}) == [
