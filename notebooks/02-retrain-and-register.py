@@ -37,6 +37,14 @@ settings = read(os.environ)
 connection = await connected(settings)
 MOST = int(os.environ.get("NOTEBOOK_ROWS", "6000"))  # landmarks to learn from: more takes longer and tells more
 
+api = None  # `sales token ADDRESS` prints a token; `SALES_URL` says where the product answers
+if "SALES_TOKEN" in os.environ:
+    api = httpx.Client(base_url=f"{os.environ['SALES_URL']}/api/v1", headers={"Authorization": f"Bearer {os.environ['SALES_TOKEN']}"})
+me = api.get("/me").json() if api else {"email": "notebook", "role": "nobody's token"}
+print(f"{me['email']} ({me['role']})")
+if api and "train" not in me["permissions"].get("models", []):
+    raise SystemExit(f"The token of {me['email']} may not train models: ask for one of a data scientist's.")
+
 # %% [markdown]
 # ## The training set
 # One row for each Monday on which a deal was open and for each entry into a stage. It is named by the sha256 of its bytes:
@@ -129,10 +137,11 @@ plt.show()
 # does that, or the product's own training.
 
 # %%
-training = run.Training(connection, as_of, settings.home / "models", most=MOST, workers=1)
+training = run.Training(connection, as_of, settings.home / "models", most=MOST, workers=1, by=me["email"])
 present = await run.states.evidence(connection.fetch, as_of)
 candidates = win.learn(
     deals, feature_set, as_of, evidence=run.Evidence(run.REQUIRED_DEALS, present), refusals=tuple(refused),
+    champion=await training.champion("win"),
     tiers=("logistic",) if run.Evidence(run.REQUIRED_DEALS, present).is_met else ("baseline",), workers=1,
 )  # fmt: skip
 registered = await training.register(candidates[0], is_chosen=False)
@@ -165,8 +174,7 @@ except tracking.Unreachable as reason:
 # without a restart. A version that a gate refused needs a written reason, which its card keeps.
 
 # %%
-if "SALES_TOKEN" in os.environ:
-    api = httpx.Client(base_url=f"{os.environ['SALES_URL']}/api/v1", headers={"Authorization": f"Bearer {os.environ['SALES_TOKEN']}"})
+if api:
     before = next(one for one in api.get("/models").json()["items"] if one["name"] == "win")["version"]
     asked = {"version": registered["version"], "reason": "tried in a notebook"}
     if not registered["is_publishable"]:

@@ -142,8 +142,8 @@ def logged(client: MlflowClient, experiment: str, row: Mapping[str, Any], models
     )  # fmt: skip
     client.log_text(run_id, cards.markdown(card), "card.md")
     if card["reliability"]:
-        with tempfile.TemporaryDirectory() as folder:
-            client.log_artifact(run_id, str(calibration_plot(card, Path(folder))))
+        with tempfile.TemporaryDirectory() as scratch:
+            client.log_artifact(run_id, str(calibration_plot(card, Path(scratch))))
     folder = bundle.folder_of(models, row["model"], row["version"])
     for name in (bundle.MODEL, bundle.MANIFEST):  # these two and nothing that lies beside them
         client.log_artifact(run_id, str(folder / name), "model")

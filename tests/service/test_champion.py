@@ -224,6 +224,24 @@ async def test_a_champion_that_may_not_speak_gives_its_reason_and_the_one_before
         await database.execute("UPDATE registry.champions SET previous_version = NULL WHERE model = 'win'")
 
 
+async def test_the_champion_before_stays_in_memory(
+    client: AsyncTestClient, people: People, worker: Worker, database: Database, settings: Settings
+) -> None:
+    versions = []
+    for _ in range(2):
+        versions.append(await enthrone(database, settings, "win", "deal_win", trained(), ("stage", *COLUMNS)))
+        deal = await make_deal(client, people)
+        await worker.drain()
+        assert (await score_of(client, people, deal))["model_version"] == versions[-1]
+    folder = settings.home / "models" / "win" / str(versions[0])
+    folder.rename(folder.with_name("elsewhere"))
+    await champion.rollback(database, "win", by="test")
+    deal = await make_deal(client, people)
+    await worker.drain()
+    assert (await score_of(client, people, deal))["model_version"] == versions[0], "nothing was read again"
+    folder.with_name("elsewhere").rename(folder)
+
+
 async def test_a_rollback_to_files_that_are_wrong_is_refused(
     client: AsyncTestClient, people: People, database: Database, settings: Settings
 ) -> None:

@@ -75,7 +75,7 @@ async def until(is_so: Callable[[], Any], log: Path | None = None, seconds: floa
     """Looks until something is so; `log` is told where it never is."""
     with anyio.move_on_after(seconds):
         while not is_so():  # noqa: ASYNC110  # other processes ring no bell here
-            await anyio.sleep(0.01)
+            await anyio.sleep(0.03)
         return
     raise AssertionError(f"it never came to that: {_end_of(log)}")
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from urllib.request import urlopen
 
 import asyncpg
+import httpx
 import jupytext
 import nbformat
 import pytest
@@ -101,7 +102,7 @@ async def test_features_are_explored(variables):
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 async def test_a_model_is_trained_registered_promoted_and_rolled_back_under_a_token(
-    api, database, mlflow_database
+    api, database, people, mlflow_database
 ):
     said = await printed("02")
     assert "win version 1 (" in said
@@ -117,6 +118,26 @@ async def test_a_model_is_trained_registered_promoted_and_rolled_back_under_a_to
         await mlflow.close()
     again = await printed("02")
     assert "rolled back: 200 {'model': 'win', 'version': 1, 'previous_version': 2}" in again
+    assert "beside the champion's on the same" in again or "no champion with later rows" in again, "compared"
+    told = await database.fetch(
+        "SELECT actor_id, door, data ->> 'version' AS version FROM ledger.events WHERE kind = 'model.promoted' ORDER BY position"
+    )
+    assert [(row["actor_id"], row["version"]) for row in told] == [
+        (people.data.id, one) for one in ("1", "2", "1")
+    ]
+    rows = await database.fetch(
+        "SELECT version, created_by, card FROM registry.versions WHERE model = 'win' ORDER BY version"
+    )
+    assert [(row["version"], row["created_by"]) for row in rows] == [
+        (1, people.data.email),
+        (2, people.data.email),
+    ]
+    assert {one["by"] for row in rows for one in row["card"]["promotions"]} == {str(people.data.id)}
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{api}/api/v1/models/win", timeout=30) as client:
+        for person in (people.rep, people.ops):  # the rights are the token's: others' may not
+            for verb, body in (("promote", {"version": 2}), ("rollback", {}), ("train", {})):
+                refused = await client.post(f"/{verb}", json=body, headers=person.headers)
+                assert refused.status_code == 403, (person.role, verb)
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
