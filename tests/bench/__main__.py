@@ -1,6 +1,6 @@
 """`make bench`: one table, each figure beside its limit.
 
-Parts: requests, maven, files, scores, scoring, activities, duplicates, product; by default all.
+Parts: requests, maven, files, scores, scoring, promotions, activities, duplicates, product; by default all.
 """
 
 import argparse
@@ -10,10 +10,10 @@ from pathlib import Path
 import click
 
 from service.settings import ROOT
-from tests.bench import activities, files, imports, product, requests, scoring, sets
+from tests.bench import activities, files, imports, product, promotions, requests, scoring, sets
 from tests.bench.table import Row, render
 
-PARTS = ("requests", "maven", "files", "scores", "scoring", "activities", "duplicates", "product")
+PARTS = ("requests", "maven", "files", "scores", "scoring", "promotions", "activities", "duplicates", "product")
 
 
 def main() -> int:
@@ -51,6 +51,8 @@ def main() -> int:
             found += imports.rescoring()
         elif part == "scoring":
             found += scoring.rows()
+        elif part == "promotions":
+            found += promotions.rows()
         elif part == "duplicates":
             found += sets.rows(chosen.rows)
         else:
