@@ -22,12 +22,13 @@ from features.spec import FeatureSet
 from ml import metrics
 from registry import champion
 from registry.bundle import Bundle
+from registry.serving import set_of
 from service.challenge import standing, take_place
 from service.db import Database
 from service.jobs import Job, enqueue
 from service.settings import Settings
 from service.store import Instants, Store, store_of
-from service.voices import set_of, voices_of
+from service.voices import voices_of
 from service.worker import Handler
 
 log = structlog.get_logger()
