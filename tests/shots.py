@@ -14,8 +14,9 @@ from pathlib import Path
 from playwright.sync_api import Browser, Error, Page, sync_playwright
 
 VIEWS = (("light", 1280, 800), ("dark", 1280, 800), ("light", 360, 740), ("dark", 360, 740))
-PAGES = ("sign-in", "board", "deal", "forecast", "day", "inbox")
-TALL = frozenset({"deal", "forecast", "day", "inbox"})
+PAGES = ("sign-in", "board", "deal", "forecast", "day", "inbox", "list", "record", "form", "find")
+RECORDS = {"list": "/records/leads", "form": "/records/contacts/new", "find": "/find?q=an"}
+TALL = frozenset({"deal", "forecast", "day", "inbox", "record", "form"})
 """Pages that are shown to their end."""
 EMAIL, PASSWORD = "manager@demo.example", "demo-manager"
 QUIET = [
@@ -41,8 +42,12 @@ def open_page(page: Page, name: str) -> None:
         page.goto("/board")
         page.locator("[data-column]").nth(2).locator(".card-link").first.click()
         page.wait_for_selector("[data-deal-page]")
+    elif name == "record":
+        page.goto("/records/accounts")
+        page.locator(".records tbody th a").first.click()
+        page.wait_for_selector(".record-page")
     else:
-        page.goto(f"/{name}")
+        page.goto(RECORDS.get(name, f"/{name}"))
     page.wait_for_load_state("networkidle")
 
 

@@ -14,6 +14,7 @@ from service.custom import Field as Custom
 from service.db import table_named
 from service.resource import Resource
 from service.shapes import bare
+from service.web.words import plain
 
 LONG = 2_048
 """A text that may be longer is written on several lines."""
@@ -26,8 +27,14 @@ WORDS = {
     "mobile_phone": "Mobile", "reports_to_id": "Reports to", "created_by_id": "Created by", "updated_by_id": "Changed by",
     "created_at": "Created", "updated_at": "Changed", "is_default": "Default", "based_on_id": "Based on",
     "email_opt_out": "No e-mail", "email": "E-mail", "amount_home": "Amount, home currency", "sentiment": "Stance",
-    "opportunity_id": "Deal", "converted_opportunity_id": "Converted deal", "revises_id": "Revises", "discount_percent": "Discount %",
+    "opportunity_id": "Deal", "converted_opportunity_id": "Converted deal", "revises_id": "Revises", "op": "Condition",
+    "discount_percent": "Discount %",
     "converted_account_id": "Converted account",
+}  # fmt: skip
+CAPITALS = {"smb": "SMB"}
+OPERATORS = {
+    "eq": "is", "ne": "is not", "contains": "contains", "starts": "begins with", "gt": "more than", "gte": "from",
+    "lt": "less than", "lte": "up to", "in": "is one of", "nin": "is none of", "is_null": "is empty",
 }  # fmt: skip
 LISTABLE = frozenset(
     ["text", "email", "url", "number", "whole", "money", "date", "instant", "choice", "flag", "reference"]
@@ -70,6 +77,13 @@ class Field(msgspec.Struct, frozen=True, kw_only=True):
     """May be set at create."""
     changed: bool = False
     """May be changed afterwards; else a verb does, or nobody."""
+
+    def told(self, held: object) -> str:
+        """One of the choices as a word."""
+        text = str(held)
+        if self.name in ("op", "operator"):
+            return OPERATORS.get(text, text)
+        return CAPITALS.get(text) or plain(text)
 
     @property
     def is_listable(self) -> bool:

@@ -15,7 +15,7 @@ from service.domains import exports, views
 from service.errors import BadRequest, Invalid, NotFound, Problem
 from service.resource import Resource
 from service.web import catalogue, list_reads, shown, titles
-from service.web.fields import Field
+from service.web.fields import OPERATORS, Field
 from service.web.frame import Visit
 from service.web.render import page
 from service.writes import insert
@@ -124,7 +124,7 @@ async def view(
         **values, label=catalogue.label(resource), singular=catalogue.singular(resource), base=catalogue.href(resource),
         kept=list_reads.without(pairs, "q"), query=dict(pairs).get("q", ""), pairs=urlencode(pairs),
         filtered=bool(list_reads.filters_of(pairs) or dict(pairs).get("q") or dict(pairs).get("view")),
-        operators=list_reads.OPERATORS, has_text=bool(resource.text), done=DONE.get(done, ""), undo=undo,
+        operators=OPERATORS, has_text=bool(resource.text), done=DONE.get(done, ""), undo=undo,
         may_create=may(actor, resource.key, "create") and not resource.nested,
         may_export=may(actor, "exports", "create"), may_save=may(actor, "views", "create"),
         may_bulk=may(actor, "bulk", "create") and not resource.nested and may(actor, resource.key, "update"),

@@ -11,17 +11,13 @@ from service.access import may, visible
 from service.db import Params
 from service.resource import Resource
 from service.web import catalogue, titles
-from service.web.fields import Field
+from service.web.fields import OPERATORS, Field
 from service.web.frame import Visit
 from service.web.words import plain
 
 Pairs = list[tuple[str, str]]
 Row = dict[str, Any]
 
-OPERATORS = {
-    "eq": "is", "ne": "is not", "contains": "contains", "starts": "begins with", "gt": "more than", "gte": "from",
-    "lt": "less than", "lte": "up to", "in": "is one of", "nin": "is none of", "is_null": "is empty",
-}  # fmt: skip
 FORM = ("filter_field", "filter_op", "filter_value", "column")
 """Parameters of the page's own forms, which become parameters of the grammar."""
 OURS = frozenset({*FORM, "done", "undo"})
@@ -86,7 +82,7 @@ def _value(fields: dict[str, Field], path: str, text: str, names: dict[str, str]
     if field is not None and field.kind == "flag":
         return {"true": "yes", "false": "no"}.get(text, text)
     if field is not None and field.kind in ("choice", "choices"):
-        return ", ".join(plain(each) for each in text.split(","))
+        return ", ".join(field.told(each) for each in text.split(","))
     return text
 
 
@@ -146,7 +142,9 @@ async def menus(
         field = fields[name]
         if len(made) < MENUS and field.kind in ("choice", "flag"):
             words = field.choices or ("true", "false")
-            texts = [plain(word) if field.choices else {"true": "Yes", "false": "No"}[word] for word in words]
+            texts = [
+                field.told(word) if field.choices else {"true": "Yes", "false": "No"}[word] for word in words
+            ]
             items = [
                 _pick(resource, pairs, name, word, text) for word, text in zip(words, texts, strict=True)
             ]

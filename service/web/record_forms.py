@@ -3,6 +3,7 @@
 from typing import Any
 from uuid import UUID
 
+import msgspec
 from litestar import MediaType, Request, Response, get, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath
@@ -12,7 +13,7 @@ from service import amending, past, wire, writes
 from service.access import read_only, require
 from service.db import to_json
 from service.domains import cloning
-from service.errors import NotFound, PreconditionFailed, Problem
+from service.errors import Invalid, NotFound, Pointer, PreconditionFailed, Problem
 from service.refusals import REFUSALS, problem
 from service.resource import Resource, plain
 from service.web import catalogue, forms, related, shown, titles
@@ -43,10 +44,37 @@ def _faults(error: Problem, inputs: list[Field]) -> tuple[forms.Faults, str]:
     for each in error.errors:
         name = f"f-{each['pointer'].strip('/').replace('/', '.')}"
         if any(name == key or name.startswith(f"{key}.") for key in known):
-            faults[name] = each["detail"]
+            faults[name] = forms.plainly(each["detail"])
         else:
             rest.append(each["detail"])
     return faults, error.detail if rest or not faults else ""
+
+
+def _shaped(values: Row, shape: type[msgspec.Struct]) -> Row:
+    """The members as the shape takes them. Raises `Invalid` with everything that is wrong, not with the first alone."""
+    rest, errors = dict(values), []
+    while True:
+        try:
+            made = plain(wire.decode(to_json(rest).encode(), shape))
+        except Invalid as error:
+            errors += error.errors
+            member = error.errors[0]["pointer"].strip("/").partition("/")[0] if error.errors else ""
+            if rest.pop(member, None) is None:
+                raise Invalid(error.detail, errors=errors + _missing(values, shape, errors)) from None
+            continue
+        if errors:
+            raise Invalid(errors[0]["detail"], errors=errors)
+        return made
+
+
+def _missing(values: Row, shape: type[msgspec.Struct], errors: list[Pointer]) -> list[Pointer]:
+    """The members that a shape must have and that are neither given nor told already."""
+    told = {each["pointer"] for each in errors}
+    return [
+        {"pointer": f"/{each.name}", "detail": "is required"}
+        for each in msgspec.structs.fields(shape)
+        if each.required and each.name not in values and f"/{each.name}" not in told
+    ]
 
 
 async def _form(
@@ -144,7 +172,7 @@ async def create(request: Web, visit: NamedDependency[Visit], name: FromPath[str
     if faults:
         return await _form(visit, resource, asked, form, faults=faults, offers=offers, status=422, **words)
     try:
-        draft = plain(wire.decode(to_json(found).encode(), resource.draft))
+        draft = _shaped(found, resource.draft)
         draft |= await amending.check_parent(visit.database, resource, actor, parent, write=True)
         if "sure" not in form and (like := await related.alike(visit, resource, draft)):
             return await _form(visit, resource, asked, form, alike=like, status=409, **words)
@@ -197,7 +225,7 @@ async def change(
     if faults:
         return await _form(visit, resource, asked, form, faults=faults, offers=offers, status=422, **words)
     try:
-        values = plain(wire.decode(to_json(found).encode(), resource.patch))
+        values = _shaped(found, resource.patch)
         async with visit.database.begin() as tx:
             await amending.amend(tx, resource, visit.actor, record_id, values, row["version"])
     except PreconditionFailed:

@@ -80,12 +80,13 @@ async def _list(visit: Visit, resource: Resource, row: Row, other: Resource, nam
         answer = msgspec.json.decode((await query.run(visit.database, other.source, visit.actor, asked)).body)
     except BadRequest:
         return None
+    may_begin = may(visit.actor, other.key, "create") and (other.nested == name or fields[name].given)
     is_own = name in (f"{resource.name}_id", other.nested)
     if not answer["items"] and not is_own:
         return None
     found = answer["items"]
     names = await titles.of(visit, [*((other.key, each["id"]) for each in found), *shown.ids(found, columns)])
-    new = f"{catalogue.href(other)}/new?{name}={row['id']}" if may(visit.actor, other.key, "create") else ""
+    new = f"{catalogue.href(other)}/new?{name}={row['id']}" if may_begin else ""
     return List(
         label=_label(other, name, resource), href=f"{catalogue.href(other)}?{name}={row['id']}",
         new=new if other.nested in (None, name) else "", columns=columns, more=answer["next"] is not None,

@@ -8,7 +8,7 @@ import msgspec
 
 from service.web import catalogue
 from service.web.fields import Field
-from service.web.words import Words, plain
+from service.web.words import Words
 
 Row = dict[str, Any]
 EMPTY: tuple[Any, ...] = (None, "", [], {})
@@ -18,8 +18,6 @@ TONES = {
 }
 _TONE = {word: tone for tone, words in TONES.items() for word in words}
 TONED = frozenset({"status", "sentiment"})
-SHORT = {"smb": "SMB"}
-"""Words that are written in capitals."""
 
 
 class Shown(msgspec.Struct, kw_only=True):
@@ -82,11 +80,6 @@ def _reference(field: Field, held: Any, names: dict[str, str]) -> Shown:
     return Shown(text=name, href=catalogue.record_href(field.target, held))
 
 
-def word(held: Any) -> str:
-    """A key as a word."""
-    return SHORT.get(str(held)) or plain(str(held))
-
-
 def shown(w: Words, field: Field, held: Any, names: dict[str, str], row: Row | None = None) -> Shown:
     """One value; `row` is the record around it, for the currency of an amount."""
     if held in EMPTY:
@@ -105,7 +98,7 @@ def shown(w: Words, field: Field, held: Any, names: dict[str, str], row: Row | N
             return _moment(w, held)
         case "choice":
             tone = _TONE.get(str(held), "plain") if field.name in TONED else ""
-            return Shown(text=word(held), tone=tone)
+            return Shown(text=field.told(held), tone=tone)
         case "reference":
             return _reference(field, held, names)
         case _:
@@ -117,7 +110,7 @@ def _several(w: Words, field: Field, held: Any, names: dict[str, str]) -> Shown:
         case "references":
             return Shown(parts=[_reference(field, each, names) for each in held])
         case "choices":
-            return Shown(text=", ".join(plain(str(each)) for each in held))
+            return Shown(text=", ".join(field.told(each) for each in held))
         case "words":
             return Shown(text=", ".join(map(str, held)))
         case "group":
@@ -137,6 +130,6 @@ def _several(w: Words, field: Field, held: Any, names: dict[str, str]) -> Shown:
         case "email":
             return Shown(text=str(held), href=f"mailto:{held}")
         case "text" if field.name == "stage":
-            return Shown(text=word(held))
+            return Shown(text=field.told(held))
         case _:
             return Shown(text=held if isinstance(held, str) else msgspec.json.encode(held).decode())

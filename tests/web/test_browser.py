@@ -225,3 +225,33 @@ def test_pages_work_without_script(chromium: Browser, product: Product) -> None:
     menu.get_by_role("button", name="Negotiation").click()
     expect(tab.locator("[data-column=negotiation]")).to_contain_text(name)
     context.close()
+
+
+def test_a_record_is_found_and_a_reference_picked_by_keyboard(page: Page) -> None:
+    page.goto("/day")
+    page.keyboard.press("/")
+    box = page.get_by_role("dialog", name="Search all records")
+    expect(box).to_be_visible()
+    page.keyboard.type("Corvex")
+    expect(box.get_by_role("link", name="Corvex")).to_have_attribute("aria-selected", "true")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Corvex")
+    page.goto("/records/contacts/new")
+    page.get_by_label("Last name").fill("Keys")
+    owner = page.get_by_role("combobox", name="Owner")
+    owner.fill("lena")
+    expect(page.get_by_role("option", name="Lena Koch")).to_have_attribute("aria-selected", "true")
+    owner.press("Enter")
+    expect(owner).to_have_value("Lena Koch")
+    page.get_by_role("button", name="Create").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Keys")
+    expect(page.locator(".facts").first).to_contain_text("Lena Koch")
+
+
+def test_pages_of_records_fit_a_phone(page: Page) -> None:
+    page.set_viewport_size({"width": 360, "height": 740})
+    for path in ("/records/opportunities", "/records/contacts/new", "/records/users", "/find?q=lena"):
+        page.goto(path)
+        assert page.evaluate("document.documentElement.scrollWidth") <= 360, path
+    page.locator(".places summary").click()
+    expect(page.get_by_role("link", name="Price books")).to_be_visible()

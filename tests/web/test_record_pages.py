@@ -158,6 +158,11 @@ async def test_a_reference_is_found_by_name_and_a_double_is_asked_about(
         browser, "/records/contacts/new", "/records/contacts", **form | {"f-account_id.text": "nowhere"}
     )
     assert "nothing here has this name" in nobody.text
+    missing = await post(browser, "/records/contacts/new", "/records/contacts", **{"f-email": "no address"})
+    assert (missing.status_code, "Last name is required." in missing.text) == (422, True)
+    email = {"f-last_name": "Found", "f-email": "no address"}
+    wrong = await post(browser, "/records/contacts/new", "/records/contacts", **email)
+    assert "E-mail is not an e-mail address." in wrong.text
     double = {"f-name": "Picked works", "f-domain": "picked.example"}
     asked = await post(browser, "/records/accounts/new", "/records/accounts", **double)
     assert asked.status_code == 409
