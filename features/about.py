@@ -23,6 +23,9 @@ COUNTED = frozenset(
         "moves",
         "pushes",
         "changes",
+        "visits",
+        "comments",
+        "items",
     ]
 )
 """Units of things that are counted: where there are none the value is 0, not missing."""

@@ -13,6 +13,7 @@ from features import (
     opportunities,
     pipeline,
     reps,
+    rooms,
     stakeholders,
     teams,
 )
@@ -37,6 +38,7 @@ DEALS: tuple[Feature, ...] = (
     *activities.FEATURES,
     *stakeholders.FEATURES,
     *lines.FEATURES,
+    *rooms.FEATURES,
 )
 """All that is known of a deal."""
 
@@ -93,7 +95,7 @@ class Gone(LookupError):
 SAME: dict[str, tuple[str, str]] = {
     "opportunity": (
         "9670b7f1fbc0672b1b6a68401575eaea454ccc4c94616f0f15d6481588ca5646",
-        "cab5a4d100c1a9cd15c0abeb835d02d62b5c005ae1e4948a2acd809eb1eb2169",
+        "ebfc4b63d7891f60a9dddfb07aa5411a9cf1f0b4f4ee22c7edbd0440bd0bbef7",
     ),
     "account": (
         "e1718849f5c7bdcac77897e25ee5d8f30accfb66d7670e21e9dceaa1edfe7bba",
@@ -181,6 +183,7 @@ RESOURCES = {
     "deal_activities": "activities",
     "deal_stakeholders": "stakeholders",
     "deal_lines": "lines",
+    "deal_room": "plan_items",
     "lead_activities": "activities",
 }
 """Entity or list → the resource whose fields it shows."""

@@ -45,6 +45,7 @@ visits = sa.Table(
     sa.Column("guest_link_id", sa.Uuid, nullable=False),
     sa.Column("cookie_hash", sa.LargeBinary, nullable=False),
     sa.Column("opened_at", INSTANT, nullable=False),
+    sa.Column("recorded_at", INSTANT, nullable=False, server_default=sa.text("clock_timestamp()")),
     sa.Index("ix_room_visits_guest_link_id", "guest_link_id", "opened_at"),
     sa.Index("uq_room_visits_cookie_hash", "cookie_hash", unique=True),
 )
@@ -72,7 +73,8 @@ views = sa.Table(
         postgresql_where=sa.text("guest_link_id IS NOT NULL"),
     ),
 )
-"""Every look at a room or a document, by guests and by us: facts that features read in `known.room_events`."""
+"""Every look at a room or a document, by guests and by us. Features count visits (`known.room_visits`), of which an
+event tells: what nothing tells of could not be read anew in time."""
 
 
 class Guest(msgspec.Struct, kw_only=True):

@@ -126,6 +126,28 @@ def _amount(row: Values) -> tuple[str, Any]:
     return text, round(float(np.expm1(float(row["amount_log"]))), 2)
 
 
+def _room(row: Values) -> tuple[str, Any]:
+    guests, said = _whole(row, "room_guests_14d"), _whole(row, "guest_comments_28d")
+    text = (
+        f"{_some(guests, 'guest')} in the deal's room in the last 14 days"
+        if guests
+        else "No guest in the deal's room"
+    )
+    if not guests and _has(row, "days_since_room_visit"):
+        text += f" for {_some(_whole(row, 'days_since_room_visit'), 'day')}"
+    return text + (f", {_some(said, 'comment')}" if said else ""), guests
+
+
+def _plan(row: Values) -> tuple[str, Any]:
+    open_, done = _whole(row, "plan_items_open"), _whole(row, "plan_items_done")
+    if not open_ + done:
+        return "No plan with the customer", 0
+    text = f"{done} of {_some(open_ + done, 'item')} of the plan done"
+    late = ((_whole(row, f"plan_items_overdue_{side}"), side) for side in ("theirs", "ours"))
+    text += "".join(f", {count} of {side} overdue" for count, side in late if count)
+    return text, done
+
+
 def _people(row: Values) -> tuple[str, Any]:
     count = _whole(row, "stakeholder_count")
     if not count:
@@ -228,6 +250,9 @@ DEAL_GROUPS = (
                        "days_to_next_meeting"), _meetings),
     Group("amount", ("amount_log", "amount_change_ratio", "amount_changes"), _amount),
     Group("people", ("stakeholder_count", "champion_present", "buyer_present", "supporters_less_opponents"), _people),
+    Group("room", ("room_visits_14d", "room_visit_trend", "room_guests_14d", "days_since_room_visit",
+                   "guest_comments_28d"), _room),
+    Group("plan", ("plan_items_open", "plan_items_done", "plan_items_overdue_theirs", "plan_items_overdue_ours"), _plan),
     Group("competition", ("competitor_count", "competitor_present"), _competition),
     Group("offer", ("line_count", "discount", "product", "product_family"), _offer),
     Group("origin", ("deal_type", "lead_source"), _origin),

@@ -111,7 +111,16 @@ async def touched(database: Database, jobs: Iterable[Job]) -> dict[str, set[UUID
     for job in jobs:
         if job.payload.get("entity_id"):
             asked.setdefault(job.payload["entity_type"], set()).add(UUID(str(job.payload["entity_id"])))
-    for kind in ("activity", "line", "stakeholder", "lead", "opportunity"):
+    for kind in (
+        "activity",
+        "line",
+        "stakeholder",
+        "comment",
+        "plan_item",
+        "guest_link",
+        "lead",
+        "opportunity",
+    ):
         ids = asked.get(kind, set())
         found.setdefault(kind, set()).update(ids)
         ids = found[kind] if kind in ENTITIES else ids
@@ -133,6 +142,12 @@ _ABOUT = {
     " /* access:lines */",
     "stakeholder": "SELECT DISTINCT opportunity_id FROM history.stakeholders"
     f" WHERE id = ANY($1::uuid[]) AND {_RECENT} /* access:stakeholders */",
+    "comment": f"SELECT DISTINCT opportunity_id FROM history.comments WHERE id = ANY($1::uuid[]) AND {_RECENT}"
+    " /* access:comments */",
+    "plan_item": f"SELECT DISTINCT opportunity_id FROM history.plan_items WHERE id = ANY($1::uuid[]) AND {_RECENT}"
+    " /* access:plan_items */",
+    "guest_link": "SELECT DISTINCT opportunity_id FROM history.guest_links WHERE id = ANY($1::uuid[])"
+    f" AND {_RECENT} /* access:guest_links */",
     "lead": f"SELECT DISTINCT owner_id FROM history.leads WHERE id = ANY($1::uuid[]) AND {_RECENT} /* access:leads */",
     "opportunity": "SELECT DISTINCT owner_id, account_id FROM history.opportunities"
     f" WHERE id = ANY($1::uuid[]) AND {_RECENT} /* access:opportunities */",
@@ -141,6 +156,9 @@ _ENTITIES_OF = {
     "activity": ("opportunity", "lead", "account", "user"),
     "line": ("opportunity",),
     "stakeholder": ("opportunity",),
+    "comment": ("opportunity",),
+    "plan_item": ("opportunity",),
+    "guest_link": ("opportunity",),
     "lead": ("user",),
     "opportunity": ("user", "account"),
 }

@@ -117,7 +117,7 @@ async def test_online_is_offline_and_later_events_change_nothing(
                 asked = everyone(world, feature_set, now + timedelta(hours=hours))
                 columns, _ = await reader.values(feature_set, asked)
                 served.append((feature_set, now, asked, columns))
-    await fill(history, world.rows)
+    await fill(history, world.whole())
     for feature_set, known, asked, columns in served:
         as_known = Spine(asked.ids, asked.as_of, np.full(len(asked), instant(known)))
         again = await values(loader(history.fetch, calendar), feature_set, as_known)
@@ -146,6 +146,9 @@ async def refresh_changed(world: World, online: Online, before: datetime, now: d
         for column, entity in links.items():
             if row.get(column):
                 touched.setdefault(entity, set()).add(row[column])
+    seen = {row["guest_link_id"] for row in world.visits if before < row["recorded_at"] <= now}
+    links_seen = (row for row in world.rows["guest_links"] if row["id"] in seen)
+    touched.setdefault("opportunity", set()).update(row["opportunity_id"] for row in links_seen)
     for entity, names in touched.items():
         await online.refresh(ENTITIES[entity], spine([(name, now) for name in sorted(names)]))
 
@@ -159,14 +162,14 @@ async def test_deleted_later_or_known_late_is_not_known_then(history: asyncpg.Co
             asked = spine([(name, at)])
             await fill(history, world.known_by(at))
             then = await values(loader(history.fetch, CALENDAR), feature_set, asked)
-            await fill(history, world.rows)
+            await fill(history, world.whole())
             now = await values(loader(history.fetch, CALENDAR), feature_set, asked)
             assert differences(then, now) == [], f"{feature_set.name} at {at}"
 
 
 async def test_duckdb_reads_the_same_texts_alike(history: asyncpg.Connection) -> None:
     world = World(4)
-    await fill(history, world.rows)
+    await fill(history, world.whole())
     engine = await in_duckdb(history)
     for entity in ENTITIES.values():
         names = getattr(world, ENTITY_IDS.get(entity.name, "reps"))
@@ -204,6 +207,9 @@ async def in_duckdb(history: asyncpg.Connection) -> duckdb.DuckDBPyConnection:
         "users",
         "contacts",
         "teams",
+        "room_visits",
+        "comments",
+        "plan_items",
     ):
         kinds = await history.fetch(
             "SELECT a.attname, format_type(a.atttypid, NULL) AS kind FROM pg_attribute a"

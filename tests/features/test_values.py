@@ -1,6 +1,7 @@
 """What the features say, against a slow reading of the same histories by another way; and faults that this must see."""
 
 import itertools
+import json
 import sys
 import types
 from datetime import datetime, timedelta
@@ -17,14 +18,14 @@ from features.catalogue import ENTITIES, SETS, own_set
 from features.facts import Array, Calendar
 from features.offline import training_set
 from features.reading import Spine, loader, values
-from tests.features.test_parity import CALENDAR, differences, history, spine
+from tests.features.test_parity import CALENDAR, FIELDS, differences, history, spine
 from tests.features.world import FOREVER, Row, World, fill
 
 pytestmark = pytest.mark.anyio
 
 __all__ = ["history"]
 
-DEALS = own_set("opportunity")
+DEALS = own_set("opportunity", FIELDS)
 SOURCE = Path(facts.__file__).read_text()
 
 
@@ -60,6 +61,27 @@ def slowly(world: World, deal: UUID, at: datetime) -> dict[str, float | str] | N
             ((at - r["occurred_at"]) / timedelta(days=1) for r in done), default=np.nan
         ),
     }
+    came = visits(world, deal, at)
+    lately = [row for row in came if at - row["opened_at"] < timedelta(days=14)]
+    found["room_visits_14d"] = len(lately)
+    found["room_guests_14d"] = len({row["guest_link_id"] for row in lately})
+    found["days_since_room_visit"] = min(
+        ((at - row["opened_at"]) / timedelta(days=1) for row in came), default=np.nan
+    )
+    said = [row for row in known(world, "comments", at) if row["opportunity_id"] == deal]
+    found["guest_comments_28d"] = sum(
+        row["side"] == "theirs" and at - row["created_at"] < timedelta(days=28) for row in said
+    )
+    plan = [row for row in known(world, "plan_items", at) if row["opportunity_id"] == deal]
+    late = [r for r in plan if r["status"] == "open" and r["due_date"] and r["due_date"] < at.date()]
+    found["plan_items_done"] = sum(row["status"] == "done" for row in plan)
+    found["plan_items_overdue_theirs"] = sum(row["contact_id"] is not None for row in late)
+    values = json.loads(now["cf"])
+    found["opportunity_cf_seats"] = (
+        values["seats"] if isinstance(values.get("seats"), int | float) else np.nan
+    )
+    found["opportunity_cf_tier"] = values["tier"] if isinstance(values.get("tier"), str) else ""
+    found["opportunity_cf_remark"] = float(bool(values.get("remark")))
     for days in (7, 14, 28, 90):
         found[f"activities_{days}d"] = sum(at - row["occurred_at"] < timedelta(days=days) for row in done)
         replied = [
@@ -69,6 +91,12 @@ def slowly(world: World, deal: UUID, at: datetime) -> dict[str, float | str] | N
         ]
         found[f"replies_{days}d"] = len(replied)
     return found
+
+
+def visits(world: World, deal: UUID, at: datetime) -> list[Row]:
+    """Visits known at an instant, by links that were the deal's then."""
+    links = {row["id"] for row in known(world, "guest_links", at) if row["opportunity_id"] == deal}
+    return [row for row in world.visits if row["guest_link_id"] in links and row["recorded_at"] <= at]
 
 
 async def wrong(
@@ -88,8 +116,8 @@ async def wrong(
 
 async def test_a_slow_reading_finds_the_same_values(history: asyncpg.Connection) -> None:
     world = World(12)
-    await fill(history, world.rows)
-    assert await wrong(history, world, world.spine(world.deals, 1500)) == []
+    await fill(history, world.whole())
+    assert await wrong(history, world, world.spine(world.deals, 4000)) == []
 
 
 @pytest.mark.parametrize(
@@ -116,8 +144,8 @@ async def test_a_fault_in_the_counting_is_seen(
     monkeypatch.setattr(facts.Known, "of", broken.Known.of)
     monkeypatch.setattr(facts.Known, "_where", broken.Known._where)
     world = World(12)
-    await fill(history, world.rows)
-    assert seen_in in await wrong(history, world, world.spine(world.deals, 1500))
+    await fill(history, world.whole())
+    assert seen_in in await wrong(history, world, world.spine(world.deals, 4000))
 
 
 @pytest.mark.parametrize(
@@ -127,6 +155,9 @@ async def test_a_fault_in_the_counting_is_seen(
         ("deals", "v.from_at <= s.known_at|v.from_at < s.known_at", "stage"),
         ("deals", "ORDER BY o.from_at, o.version|ORDER BY o.from_at DESC, o.version", "push_count"),
         ("deal_activities", "AND NOT a.is_deleted|", "activities_90d"),
+        ("deals", "v.competitors, v.custom|v.competitors, NULL", "opportunity_cf_seats"),
+        ("deal_room", "AND NOT c.is_deleted|", "guest_comments_28d"),
+        ("deal_room", "p.status, p.due_date|'open', p.due_date", "plan_items_done"),
     ],
 )
 async def test_a_fault_in_the_sql_is_seen(
@@ -137,13 +168,13 @@ async def test_a_fault_in_the_sql_is_seen(
     assert right in one.statement
     monkeypatch.setitem(one.__dict__, "statement", one.statement.replace(right, planted))
     world = World(12)
-    await fill(history, world.rows)
-    assert seen_in in await wrong(history, world, world.spine(world.deals, 1500))
+    await fill(history, world.whole())
+    assert seen_in in await wrong(history, world, world.spine(world.deals, 4000))
 
 
 async def test_a_training_set_keeps_the_spine_and_its_order(history: asyncpg.Connection) -> None:
     world = World(12)
-    await fill(history, world.rows)
+    await fill(history, world.whole())
     pairs = world.spine(world.deals, 50)
     frame = pl.DataFrame(
         {"entity_id": [str(n) for n, _ in pairs], "as_of": [at for _, at in pairs], "y": range(50)}
@@ -163,7 +194,7 @@ async def test_a_training_set_keeps_the_spine_and_its_order(history: asyncpg.Con
 async def test_knowledge_after_a_standing_clock_counts(history: asyncpg.Connection) -> None:
     """In a home whose data ended long ago the clock stands, and what the import tells today is known."""
     world = World(13)
-    await fill(history, world.rows)
+    await fill(history, world.whole())
     at = facts.instant(max(row["created_at"] for row in world.rows["opportunities"]) - timedelta(days=100))
     asked = spine([(deal, FOREVER - timedelta(days=1)) for deal in world.deals])
     standing = Spine(asked.ids, np.full(len(asked), at), asked.known_at)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid5
 
 FOREVER = datetime(9999, 12, 31, tzinfo=UTC)
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -23,7 +23,7 @@ CATALOGUES = ("stages", "products", "users", "teams")
 EDGES = (7, 14, 28, 90)
 TABLES = (
     "stages", "products", "users", "teams", "accounts", "contacts", "opportunities", "activities", "stakeholders",
-    "lines", "leads",
+    "lines", "leads", "guest_links", "comments", "plan_items",
 )  # fmt: skip
 
 Row = dict[str, Any]
@@ -40,6 +40,9 @@ class World:
     seed: int
     rows: dict[str, list[Row]] = field(default_factory=dict)
     instants: dict[UUID, set[datetime]] = field(default_factory=dict)
+
+    visits: list[Row] = field(default_factory=list)
+    """Visits of guests, whole: what is not recorded yet is not read yet either."""
 
     def __post_init__(self) -> None:
         self.random = random.Random(self.seed)
@@ -116,9 +119,14 @@ class World:
         kept = {key: value for key, value in values.items() if self.random.random() < 0.7}
         return json.dumps(kept if self.random.random() < 0.8 else {})
 
+    def whole(self) -> dict[str, list[Row]]:
+        """All that the tables hold in the end."""
+        return self.rows | {VISITS: self.visits}
+
     def known_by(self, at: datetime) -> dict[str, list[Row]]:
         """What the tables held at an instant: nothing that became known later, but for the catalogues."""
-        return {
+        visits = [row for row in self.visits if row["recorded_at"] <= at]
+        return {VISITS: visits} | {
             table: [
                 row | {"known_to": row["known_to"] if row["known_to"] <= at else FOREVER}
                 for row in rows
@@ -135,7 +143,7 @@ class World:
             name = self.random.choice(entities)
             at = instant(self.random.randrange(DAYS * 24))
             if happenings[name] and self.random.random() < 0.67:
-                at = self.random.choice(happenings[name]) + timedelta(days=self.random.choice((0, *EDGES)))
+                at = self.random.choice(happenings[name]) + timedelta(days=self.random.choice((0, 0, *EDGES)))
             pairs.append((name, at))
         return pairs
 
@@ -278,6 +286,7 @@ class World:
             gone = person | {"deleted_at": instant(at + 500)}
             ends = [(instant(at + 500), gone)] if self.random.random() < 0.3 else []
             self.versions("stakeholders", self.new_id(), [(instant(at), person), *ends])
+        self._room(deal, until)
         for _ in range(self.random.randrange(3)):
             at = self._hour(0, until)
             line = {
@@ -293,6 +302,45 @@ class World:
                 self.new_id(),
                 [(instant(at), line), (instant(at + 300), line | {"discount_percent": None})],
             )
+
+    def _room(self, deal: UUID, until: int) -> None:
+        """Links of guests with their visits; comments, some of them taken back; a plan with two sides."""
+        for _ in range(self.random.randrange(3)):
+            link, at = self.new_id(), self._hour(0, until)
+            states = [(instant(at), {"opportunity_id": deal}), (instant(at + 400), {"opportunity_id": deal})]
+            self.versions("guest_links", link, states)
+            for _ in range(self.random.randrange(4)):
+                seen = at + self._hour(0, 900)
+                self.visits.append(
+                    {"guest_link_id": link, "opened_at": instant(seen), "recorded_at": instant(seen)}
+                )
+                self._happens(instant(seen), deal, {})
+        for _ in range(self.random.randrange(4)):
+            at = self._hour(0, until)
+            said = {
+                "opportunity_id": deal,
+                "created_at": instant(at),
+                "side": self.random.choice(["ours", "theirs"]),
+                "deleted_at": None,
+            }
+            gone = [(instant(at + 100), said | {"deleted_at": instant(at + 100)})]
+            self.versions("comments", self.new_id(), [(instant(at), said), *gone[: self.random.randrange(2)]])
+        for _ in range(self.random.randrange(4)):
+            at = self._hour(0, until)
+            side = self.random.choice(["user_id", "contact_id"])
+            item: Row = {
+                "opportunity_id": deal,
+                "created_at": instant(at),
+                "status": "open",
+                "due_date": self.random.choice([None, (instant(at) + timedelta(days=7)).date()]),
+                "user_id": None,
+                "contact_id": None,
+                "deleted_at": None,
+            }
+            item[side] = self.new_id()
+            done = item | {"status": "done"}
+            steps = [(instant(at), item), (instant(at + 300), done), (instant(at + 500), item)]
+            self.versions("plan_items", self.new_id(), steps[: self.random.randrange(1, 4)])
 
     def _activity(self, links: Row, around: int) -> None:
         happened = self._hour(0, around + 900)
@@ -355,8 +403,24 @@ class World:
         return name
 
 
+VISITS = "room_visits"
+"""No twin of history: the only table of the product that is read as it is."""
+
+
 async def fill(connection: Any, rows: dict[str, list[Row]]) -> None:
     """Replaces what history holds."""
+    await connection.execute("TRUNCATE public.room_visits")
+    visits = [
+        (
+            uuid5(row["guest_link_id"], str(number)),
+            row["guest_link_id"],
+            str(number).encode(),
+            *list(row.values())[1:],
+        )
+        for number, row in enumerate(rows.get(VISITS, ()))
+    ]
+    names = ["id", "guest_link_id", "cookie_hash", "opened_at", "recorded_at"]
+    await connection.copy_records_to_table(VISITS, schema_name="public", columns=names, records=visits)
     for table in TABLES:
         await connection.execute(f"TRUNCATE history.{table}")
         if found := rows.get(table):
