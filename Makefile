@@ -53,7 +53,7 @@ fmt: install-dev
 	@$(BIN)/ruff check --fix .
 
 bench: install-dev frontend
-	@exec $(BIN)/python -m tests.bench
+	@exec $(BIN)/python -m tests.bench $(if $(SIZE),--size $(SIZE))
 
 report: install
 	@exec $(BIN)/python -m training.report

@@ -13,7 +13,7 @@ from service.actor import NOTHING, SYSTEM, Actor, Limits, Reach, array_text
 from service.db import Params
 from service.errors import Forbidden
 from service.permissions import HIDDEN, PERMISSIONS, PLAIN, READ_ONLY, ROLES
-from service.rows import BY_THEMSELVES, PERSONAL, ROWS, SHAREABLE, TERRITORIAL, Scope, ids_of
+from service.rows import BY_THEMSELVES, PERSONAL, ROWS, SHAREABLE, TERRITORIAL, Scope, few_owners, ids_of
 
 __all__ = [
     "BY_THEMSELVES",
@@ -32,6 +32,7 @@ __all__ = [
     "Limits",
     "Reach",
     "array_text",
+    "few_owners",
     "guard",
     "hidden",
     "is_guarded",

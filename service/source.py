@@ -30,6 +30,12 @@ class Source(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """Money fields → the column with the same amount in home currency, by which they are filtered and sorted."""
 
 
+class Outer(msgspec.Struct, frozen=True):
+    """Among `fixed`: a column of the statement around this one, not a value."""
+
+    sql: str
+
+
 def table_of(name: str) -> sa.Table:
     return metadata.tables[name]
 

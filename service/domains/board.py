@@ -108,6 +108,18 @@ t.id, t.version, t.name, t.pipeline_id, t.stage, t.status, t.account_id, t.amoun
 t.close_date, t.closed_at, t.closed_on, t.owner_id, ({IS_ROTTING}) AS is_rotting"""
 
 
+_SHOWN = """
+(SELECT row_to_json(c) FROM (SELECT d.id, d.version, d.name, d.pipeline_id, d.stage, d.status, d.account_id,
+    a.name AS account_name, d.amount::text, d.currency, d.amount_home::text, d.close_date, d.closed_on, d.is_rotting,
+    CASE WHEN u.name <> '' THEN json_build_object('id', u.id, 'name', u.name) END AS owner,
+    CASE WHEN s.scored_at IS NOT NULL AND d.status = 'open' THEN json_build_object('score', s.score,
+        'win_probability', s.win_probability, 'trend', s.trend, 'grade', s.grade, 'scored_at', s.scored_at) END AS score,
+    n.title AS next_action) c)::text"""
+"""A card as JSON: read at once by its shape, which costs a fifth of putting it together field by field."""
+
+_read_card = msgspec.json.Decoder(Card).decode
+
+
 class Asked(msgspec.Struct, frozen=True):
     """The board's own parameters: the pipeline's key, the field to group by, and the column of the cursor."""
 
@@ -142,20 +154,29 @@ def split(request: query.Request) -> Asked:
 
 async def pipelines(database: Database) -> list[Pipeline]:
     """The active pipelines, the default one first."""
-    rows = await database.fetch(
-        "SELECT id, key, name FROM pipelines WHERE is_active AND deleted_at IS NULL ORDER BY is_default DESC, name, id"
-    )
-    return [Pipeline(**dict(row)) for row in rows]
+
+    async def read() -> list[Pipeline]:
+        rows = await database.fetch(
+            "SELECT id, key, name FROM pipelines WHERE is_active AND deleted_at IS NULL"
+            " ORDER BY is_default DESC, name, id"
+        )
+        return [Pipeline(**dict(row)) for row in rows]
+
+    return await database.remember("active pipelines", read)
 
 
 async def stages_of(database: Database, pipeline_id: UUID) -> list[Column]:
     """The stages of a pipeline in their order, as columns without cards."""
-    rows = await database.fetch(
-        "SELECT key, name, status, position FROM stages WHERE pipeline_id = $1 AND deleted_at IS NULL"
-        " ORDER BY position, id",
-        pipeline_id,
-    )
-    return [Column(**dict(row), items=[]) for row in rows]
+
+    async def read() -> list[dict[str, Any]]:
+        rows = await database.fetch(
+            "SELECT key, name, status, position FROM stages WHERE pipeline_id = $1 AND deleted_at IS NULL"
+            " ORDER BY position, id",
+            pipeline_id,
+        )
+        return [dict(row) for row in rows]
+
+    return [Column(**row, items=[]) for row in await database.remember(f"stages of {pipeline_id}", read)]
 
 
 async def busiest(database: Database, actor: Actor) -> str | None:
@@ -247,7 +268,7 @@ async def _deal_out(
         f" JOIN unnest({keys}::text[]) WITH ORDINALITY AS k(key, place) ON k.key = d.heading WHERE d.turn <= {limit + 1}"
     )
     rows = await database.fetch(_dressed(deals, actor, builder.params), *builder.params)
-    _lay(columns, rows, "heading", limit)
+    _lay(columns, rows, limit)
 
 
 async def _count(
@@ -282,18 +303,21 @@ async def _fill(
     keys = builder.params.add([column.key for column in columns])
     deals = (
         f"SELECT d.*, k.place FROM unnest({keys}::text[]) WITH ORDINALITY AS k(key, place) CROSS JOIN LATERAL"
-        f" (SELECT {_CARD}, row_number() OVER (ORDER BY {_BY}) AS turn FROM opportunities t"
+        f" (SELECT {_CARD}, t.stage AS heading, row_number() OVER (ORDER BY {_BY}) AS turn FROM opportunities t"
         f" WHERE t.stage = k.key AND {where} ORDER BY {_BY} LIMIT {limit + 1}) d"
     )
     rows = await database.fetch(_dressed(deals, actor, builder.params), *builder.params)
-    _lay(columns, rows, "stage", limit)
+    _lay(columns, rows, limit)
 
 
-def _lay(columns: list[Column], rows: list[Any], heading: str, limit: int) -> None:
+def _lay(columns: list[Column], rows: list[Any], limit: int) -> None:
     """Puts the cards into their columns, with the cursor of the next."""
+    dealt: dict[str, list[Any]] = {}
+    for row in rows:
+        dealt.setdefault(row["heading"], []).append(row)
     for column in columns:
-        mine = [row for row in rows if row[heading] == column.key]
-        column.items = [_card(row) for row in mine[:limit]]
+        mine = dealt.get(column.key, [])
+        column.items = [_read_card(row["card"]) for row in mine[:limit]]
         if len(mine) > limit:
             last = mine[limit - 1]
             due = last["close_date"] if last["status"] == "open" else None
@@ -307,8 +331,7 @@ def _dressed(deals: str, actor: Actor, params: Params) -> str:
     action = visible(actor, "recommendations", "r", params)
     return (
         f"WITH d AS MATERIALIZED ({deals})"
-        " SELECT d.*, u.name AS owner_name, a.name AS account_name, s.score, s.win_probability, s.trend, s.grade,"
-        " s.scored_at, n.title AS next_action FROM d"
+        f" SELECT d.heading, d.id, d.status, d.close_date, d.closed_at, {_SHOWN} AS card FROM d"
         " LEFT JOIN users u ON u.id = d.owner_id"
         f" LEFT JOIN accounts a ON a.id = d.account_id AND a.deleted_at IS NULL AND {account}"
         f" LEFT JOIN current_scores s ON s.opportunity_id = d.id AND {score}"
@@ -319,28 +342,19 @@ def _dressed(deals: str, actor: Actor, params: Params) -> str:
     )
 
 
-def _card(row: Any) -> Card:
-    owner = Owner(id=row["owner_id"], name=row["owner_name"]) if row["owner_name"] else None
-    score = None
-    if row["scored_at"] is not None and row["status"] == "open":
-        score = CardScore(**{name: row[name] for name in CardScore.__struct_fields__})
-    plain = {name: row[name] for name in Card.__struct_fields__ if name not in ("owner", "score")}
-    return Card(**plain, owner=owner, score=score)
-
-
 async def one_card(database: Database, actor: Actor, deal_id: UUID) -> Card:
     """The card of one deal; `NotFound` for what the actor does not see."""
     require(actor, "opportunities", "read")
     params = Params([deal_id])
     seen = visible(actor, "opportunities", "t", params)
     deal = (
-        f"SELECT {_CARD}, 1 AS turn, 1 AS place FROM opportunities t"
+        f"SELECT {_CARD}, t.stage AS heading, 1 AS turn, 1 AS place FROM opportunities t"
         f" WHERE t.id = $1 AND t.deleted_at IS NULL AND {seen}"
     )
     row = await database.fetchrow(_dressed(deal, actor, params), *params)
     if row is None:
         raise NotFound("There is no such opportunity.")
-    return _card(row)
+    return _read_card(row["card"])
 
 
 # --- routes ------------------------------------------------------------------------------------------------------

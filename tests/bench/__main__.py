@@ -1,6 +1,7 @@
 """`make bench`: one table, each figure beside its limit.
 
 Parts: requests, maven, files, scores, scoring, promotions, activities, duplicates, product; by default all.
+`--size` measures reads at a size alone.
 """
 
 import argparse
@@ -10,7 +11,7 @@ from pathlib import Path
 import click
 
 from service.settings import ROOT
-from tests.bench import activities, files, imports, product, promotions, requests, scoring, sets
+from tests.bench import activities, files, imports, product, promotions, requests, scale, scoring, sets
 from tests.bench.table import Row, render
 
 PARTS = ("requests", "maven", "files", "scores", "scoring", "promotions", "activities", "duplicates", "product")
@@ -35,9 +36,10 @@ def main() -> int:
         default=100_000,
         help="opportunities that go in as files; ten times as many rows go out",
     )
+    parser.add_argument("--size", type=int, help="deals of a large company: its reads are measured, and no part")
     chosen = parser.parse_args()
-    found: list[Row] = []
-    for part in chosen.parts or PARTS:
+    found: list[Row] = scale.rows(chosen.size) if chosen.size else []
+    for part in () if chosen.size else chosen.parts or PARTS:
         click.echo(f"measuring {part} …", err=True)
         if part == "requests":
             found += requests.rows(chosen.requests)

@@ -13,6 +13,8 @@ from service.domains.teams import resource as teams
 from service.domains.users import resource as users
 from service.ids import new_id
 
+CHUNK = 5_000
+"""Rows of one transaction, as an import makes them."""
 SYLLABLES = [
     "ka",
     "lo",
@@ -81,22 +83,41 @@ async def build(database: Database, deals: int = 10_000, people: int = 400, led:
             {"id": one, "name": firm(n), "industry": "retail", "owner_id": sellers[n % people]}
             for n, one in enumerate(accounts)
         ])  # fmt: skip
-        made = [new_id() for _ in range(deals)]
-        await _copy(tx, "opportunity", "opportunities", [
-            _deal(n, one, sellers[n % people], accounts[n % 2000], pipeline) for n, one in enumerate(made)
-        ])  # fmt: skip
-    await database.execute("ANALYZE")
+    made, now = [new_id() for _ in range(deals)], datetime.now(UTC)
+    for start in range(0, deals, CHUNK):
+        async with database.begin() as tx:
+            await _copy(tx, "opportunity", "opportunities", [
+                _deal(n, made[n], sellers[n % people], accounts[n % 2000], pipeline, now)
+                for n in range(start, min(start + CHUNK, deals))
+            ])  # fmt: skip
     return Company(boss["id"], [one for n, one in enumerate(made) if n % people < led], accounts[:led])
 
 
-def _deal(number: int, deal: UUID, owner: UUID, account: UUID, pipeline: UUID) -> dict[str, Any]:
-    now = datetime.now(UTC)
+STAGES = [
+    ("prospecting", "open", 0.1, "pipeline"),
+    ("qualification", "open", 0.2, "pipeline"),
+    ("proposal", "open", 0.45, "best_case"),
+    ("negotiation", "open", 0.7, "commit"),
+    ("won", "won", 1.0, "closed"),
+    ("lost", "lost", 0.0, "omitted"),
+]
+"""Those of the pipeline that a new home has: key, status, probability, category."""
+
+
+def _deal(
+    number: int, deal: UUID, owner: UUID, account: UUID, pipeline: UUID, now: datetime
+) -> dict[str, Any]:
+    # by thousands and not by ones: else each person's deals would all be in the same few stages
+    stage, status, probability, category = STAGES[number // 1000 % 6]
+    is_open = status == "open"
     return {
         "id": deal, "name": f"Deal {number}", "owner_id": owner, "account_id": account, "pipeline_id": pipeline,
-        "stage": "proposal", "status": "open", "probability": 0.45, "forecast_category": "best_case",
+        "stage": stage, "status": status, "probability": probability, "forecast_category": category,
         "amount": Decimal(1000 + number % 977), "amount_home": Decimal(1000 + number % 977), "currency": "USD",
         "close_date": (now + timedelta(days=number % 120)).date(), "stage_entered_at": now,
         "next_step": "call", "description": "A deal to measure on.",
+        "closed_at": None if is_open else now, "closed_on": None if is_open else now.date(),
+        "loss_reason": "price" if status == "lost" else None,
     }  # fmt: skip
 
 
