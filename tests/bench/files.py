@@ -6,36 +6,27 @@ PostgreSQL took: on a machine that has other things to do, the time on the clock
 
 import asyncio
 import multiprocessing
-import re
+import subprocess
+import sys
 import tempfile
-import time
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 from uuid import UUID
 
-import psutil
+import msgspec
 
-from service import changes, ledger, query, statistics
+from service import changes, ledger, statistics
 from service.access import SYSTEM
 from service.db import Database
-from service.exporting import streams
-from service.exporting.streams import Selection
 from service.importing import runs
-from service.query import Request
-from service.resources import RESOURCES
+from service.settings import ROOT
+from tests.bench.exporting import Clock, Measured
 from tests.bench.table import Row
 from tests.servers import Servers
 from tests.service import salesforce_files
 
 FILES = ("User", "Product2", "Pricebook", "Account", "Contact", "Opportunity", "OpportunityHistory")
 COMMAND = "python -m tests.bench files"
-
-
-class Measured(NamedTuple):
-    seconds: float
-    megabytes: float
-    rows: int
-    processor: str
 
 
 def rows(deals: int = 100_000, out: int = 1_000_000) -> list[Row]:
@@ -58,7 +49,7 @@ def rows(deals: int = 100_000, out: int = 1_000_000) -> list[Row]:
             url = servers.app_url(servers.create_database())
             _apart(_fill, url, out)
             for form in ("csv", "ndjson", "parquet"):
-                gone = _apart(_export, url, folder / form, form)
+                gone = _export(url, folder / form, form)
                 found += [
                     Row(f"{out:,} contacts out as {form}", gone.seconds, 60, "s", COMMAND, gone.processor),
                     Row("… its memory", gone.megabytes, 200, "MB", COMMAND),
@@ -71,38 +62,6 @@ def rows(deals: int = 100_000, out: int = 1_000_000) -> list[Row]:
 def _apart(work: Any, *arguments: Any) -> Any:
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         return pool.apply(work, arguments)
-
-
-def _memory() -> float:
-    """The most that this process held, in MB: unlike `ru_maxrss` it does not begin with what its parent held."""
-    status = Path("/proc/self/status").read_text()
-    return int(re.findall(r"VmHWM:\s+(\d+) kB", status)[0]) / 1024
-
-
-class Clock:
-    """Seconds on the clock and of the processors, since it was made: of this process and of its connections' servers."""
-
-    @classmethod
-    async def start(cls, database: Database) -> "Clock":
-        clock = cls()
-        clock.there = await _servers(database)
-        clock.here, clock.began = time.process_time(), time.perf_counter()
-        return clock
-
-    here: float
-    there: float
-    began: float
-
-    async def measured(self, database: Database, rows: int) -> Measured:
-        taken, here = time.perf_counter() - self.began, time.process_time() - self.here
-        there = await _servers(database) - self.there
-        return Measured(taken, _memory(), rows, f"processor: {here:.1f} s, PostgreSQL {there:.1f} s")
-
-
-async def _servers(database: Database) -> float:
-    """Processor seconds of all of PostgreSQL's processes that serve this database."""
-    found = await database.fetch("SELECT pid FROM pg_stat_activity WHERE datname = current_database()")
-    return sum(sum(psutil.Process(row["pid"]).cpu_times()[:2]) for row in found)
 
 
 def _write(folder: Path, deals: int) -> None:
@@ -156,20 +115,8 @@ async def _filled(url: str, number: int) -> None:
     await database.close()
 
 
-def _export(url: str, path: Path, form: Any) -> Measured:
-    return asyncio.run(_exported(url, path, form))
-
-
-async def _exported(url: str, path: Path, form: Any) -> Measured:
-    async def silent(rows: int) -> None:
-        """Nobody watches."""
-
-    database = await Database.open(url, max_size=2)
-    clock = await Clock.start(database)
-    contacts = RESOURCES["contacts"]
-    builder = await query.prepared(database, contacts.source, SYSTEM, Request())
-    with path.open("wb") as file:  # nothing else runs in this process
-        number = await streams.write(database, Selection(contacts, builder), form, file, silent)
-    gone = await clock.measured(database, number)
-    await database.close()
-    return gone
+def _export(url: str, path: Path, form: str) -> Measured:
+    """In a process that has the product loaded and nothing of the bench."""
+    command = [sys.executable, "-m", "tests.bench.exporting", url, str(path), form]
+    told = subprocess.run(command, check=True, capture_output=True, cwd=ROOT)
+    return msgspec.json.decode(told.stdout, type=Measured)

@@ -152,6 +152,9 @@ def _xlsx() -> Iterator[Broken]:
     yield Broken("no workbook.xlsx", _zip({"readme.txt": b"hello"}))
     yield Broken("bomb.xlsx", _zip({"xl/worksheets/sheet1.xml": b"<row/>" * 2_000_000}))
     yield Broken("bomb of texts.xlsx", _zip({"xl/sharedStrings.xml": b"\0" * 12_000_000}))
+    yield Broken("bomb that lies.xlsx", _lying(b"<row/>" * 2_000_000))
+    yield Broken("header twice.xlsx", workbook([["name", "name"], ["a", "b"]]))
+    yield Broken("formula alone.xlsx", workbook([HEADER, *good, ["E", "=1+1", "", "", ""], *after]), 5, [])
     yield Broken("bomb of parts.xlsx", _zip({f"xl/media/{n}.png": b"" for n in range(10_500)}))
     yield Broken(
         "broken sheet.xlsx", _replaced(whole, "xl/worksheets/sheet1.xml", b"<worksheet><sheetData><row")
@@ -170,6 +173,20 @@ def _zip(parts: dict[str, bytes]) -> bytes:
     return found.getvalue()
 
 
+def _lying(content: bytes) -> bytes:
+    """A workbook whose sheet unpacks to more than its list of parts says."""
+    sheet = "xl/worksheets/sheet1.xml"
+    whole = bytearray(_replaced(workbook([HEADER]), sheet, content))
+    for mark, place in ((b"PK\x03\x04", 22), (b"PK\x01\x02", 24)):
+        start = whole.find(mark)
+        while start >= 0:
+            name = start + (30 if place == 22 else 46)
+            if whole[name : name + len(sheet)] == sheet.encode():
+                whole[start + place : start + place + 4] = (1_000).to_bytes(4, "little")
+            start = whole.find(mark, start + 4)
+    return bytes(whole)
+
+
 def _replaced(whole: bytes, name: str, content: bytes) -> bytes:
     with zipfile.ZipFile(io.BytesIO(whole)) as archive:
         parts = {part: archive.read(part) for part in archive.namelist()}
@@ -183,6 +200,9 @@ def _parquet() -> Iterator[Broken]:
     pq.write_table(table, found)
     whole = found.getvalue()
     yield Broken("negative.parquet", whole, 4, [(3, "amount")])
+    double = io.BytesIO()
+    pq.write_table(pa.Table.from_arrays([pa.array(["a"])] * 2, names=["name", "name"]), double)
+    yield Broken("header twice.parquet", double.getvalue())
     for share in (1, 20, 50, 80, 99):
         yield Broken(f"cut at {share} %.parquet", whole[: len(whole) * share // 100] or b"PAR1")
     yield Broken("nothing behind the mark.parquet", b"PAR1" + b"\0" * 100 + b"PAR1")
@@ -196,6 +216,8 @@ def _none() -> Iterator[Broken]:
     yield Broken("a mark alone.csv", b"\xef\xbb\xbf")
     yield Broken("line ends.csv", b"\r\n\r\n\n")
     yield Broken("header twice.csv", b"name,name,amount\na,b,1\n")
+    yield Broken("header twice in UTF-16.csv", "name;amount;name\na;1;b\n".encode("utf-16"))
+    yield Broken("a mark of another encoding.csv", b"\xff\xfe" + plain)
     yield Broken("header of NUL.csv", b"na\0me,amount\na,1\n")
     yield Broken("too many columns.csv", ",".join(f"c{n}" for n in range(1_200)).encode() + b"\n")
     yield Broken("endless header.csv", b"x" * 1_100_000 + b"\na\n")

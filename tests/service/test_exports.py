@@ -12,6 +12,7 @@ import pytest
 
 from service.db import Database
 from service.domains import exports
+from service.exporting import streams
 from service.exporting.writing import csv_line, safe
 from service.importing.delimited import unquoted
 from service.settings import Settings
@@ -107,6 +108,35 @@ async def test_the_three_forms_say_the_same(get: Any, contacts: list[str]) -> No
         == lines[0]["created_at"][:19]
         == frame[0]["created_at"].isoformat()[:19]
     )
+
+
+@pytest.mark.parametrize("blocks", [(1 << 18, 1 << 26), (40, 1 << 26)])
+async def test_parquet_keeps_what_is_empty_and_lists(
+    client: httpx.AsyncClient,
+    people: People,
+    get: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    blocks: tuple[int, ...],
+) -> None:
+    """Also where a row is longer than what is typed at once."""
+    monkeypatch.setattr(streams, "BLOCKS", blocks)
+    lists: dict[str, list[str]] = {"none": [], "one": ['a, "b"'], "two, three": ["x;y", "'z"]}
+    text = "over\nlines, with a comma"
+    for name, aliases in lists.items():
+        body = {"name": name, "aliases": aliases, "domain": f"d{len(aliases)}{blocks[0]}.example"}
+        body["strengths"] = text
+        answer = await client.post("/competitors", headers=people.ops.headers, json=body)
+        assert answer.status_code == 201, answer.text
+    asked: dict[str, Any] = {"resource": "competitors", "format": "parquet"}
+    asked["filter"] = f"domain[contains]={blocks[0]}.example"
+    frame = pq.read_table(io.BytesIO(await get(**asked))).to_pylist()
+    assert {row["name"]: row["aliases"] for row in frame} == lists
+    assert all(row["deleted_at"] is None and row["cf"] == "{}" for row in frame)
+    assert {row["strengths"] for row in frame} == {text}
+    nothing = await get(resource="competitors", format="parquet", filter="name=nowhere")
+    assert pq.read_table(io.BytesIO(nothing)).num_rows == 0
+    deals = pq.read_table(io.BytesIO(await get(resource="opportunities", format="parquet")))
+    assert {"amount", "cf", "close_date"} <= set(deals.column_names)
 
 
 async def test_no_cell_begins_a_formula(get: Any, contacts: list[str]) -> None:
@@ -242,3 +272,4 @@ async def test_old_files_go(
 async def test_every_resource_can_be_exported(get: Any) -> None:
     for resource in exports.RESOURCES:
         assert (await get(resource=resource)).startswith(b"id,version,"), resource
+        assert (await get(resource=resource, format="parquet")).startswith(b"PAR1"), resource
