@@ -29,6 +29,9 @@ GROUPS: dict[str, tuple[str, ...]] = {
 }  # fmt: skip
 """The entries of the navigation; what hangs on a deal (lines, stakeholders, splits …) is reached from there."""
 
+MADE_ELSEWHERE = frozenset({"documents", "guest_links"})
+"""What is made with more than its fields, a file or an address that is shown once: on the page of a deal."""
+
 NAMES = {"opportunities": "Deals", "lines": "Lines", "fields": "Custom fields"}
 SINGULAR = {"opportunities": "Deal", "lines": "Line", "fields": "Custom field"}
 
@@ -116,6 +119,11 @@ def record_href(table: str, record_id: object) -> str:
     if table == "opportunities":
         return f"/deals/{record_id}"
     return f"/records/{slug(ALL[table])}/{record_id}" if table in ALL else ""
+
+
+def may_make(actor: Actor, resource: Resource) -> bool:
+    """Whether this actor makes records of this kind by their form."""
+    return resource.key not in MADE_ELSEWHERE and may(actor, resource.key, "create")
 
 
 def places(actor: Actor) -> list[tuple[str, list[Place]]]:

@@ -86,7 +86,9 @@ async def _listed(visit: Visit, resource: Resource, pairs: list_reads.Pairs, tro
         columns, found, answer = catalogue.usual(resource, fields), [], {"next": None, "count": 0}
     following = answer["next"]
     return {
-        "resource": resource, "fields": fields, "columns": columns, "is_deleted": request.deleted, "rows": found, "trouble": trouble,
+        "resource": resource, "fields": fields, "columns": columns, "rows": found, "trouble": trouble,
+        "is_deleted": request.deleted, "inherited": await list_reads.inherited(visit, resource, fields, pairs, request),
+        "found_by": urlencode([(f"{field}[{operator}]", value) for field, operator, value in request.filters]),
         "count": answer["count"], "first": list_reads.without(pairs) if "cursor" in dict(pairs) else None,
         "next": list_reads.address(resource, [*list_reads.without(pairs), ("cursor", following)]) if following else "",
         "title_head": list_reads.header(resource, fields[by], request, pairs)
@@ -125,7 +127,7 @@ async def view(
         kept=list_reads.without(pairs, "q"), query=dict(pairs).get("q", ""), pairs=urlencode(pairs),
         filtered=bool(list_reads.filters_of(pairs) or dict(pairs).get("q") or dict(pairs).get("view")),
         operators=OPERATORS, has_text=bool(resource.text), done=DONE.get(done, ""), undo=undo,
-        may_create=may(actor, resource.key, "create") and not resource.nested,
+        may_create=catalogue.may_make(actor, resource) and not resource.nested,
         may_export=may(actor, "exports", "create"), may_save=may(actor, "views", "create"),
         may_bulk=may(actor, "bulk", "create") and not resource.nested and may(actor, resource.key, "update"),
         first_href=list_reads.address(resource, list_reads.without(pairs)),

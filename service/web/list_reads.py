@@ -126,6 +126,15 @@ async def chips(visit: Visit, resource: Resource, fields: dict[str, Field], pair
     return made
 
 
+async def inherited(
+    visit: Visit, resource: Resource, fields: dict[str, Field], pairs: Pairs, request: query.Request
+) -> list[Chip]:
+    """The filters that a saved view has put in before those of the address."""
+    count = len(request.filters) - len(filters_of(pairs))
+    theirs = [(f"{field}[{operator}]", value) for field, operator, value in request.filters[: max(0, count)]]
+    return await chips(visit, resource, fields, theirs)
+
+
 class Menu(msgspec.Struct, kw_only=True):
     """A field whose few values stand in a menu."""
 

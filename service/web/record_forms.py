@@ -97,6 +97,13 @@ async def _form(
     )  # fmt: skip
 
 
+def _require_form(visit: Visit, resource: Resource) -> None:
+    """Raises `Forbidden` for who may make no such record, `NotFound` where no form makes one."""
+    require(visit.actor, resource.key, "create")
+    if not catalogue.may_make(visit.actor, resource):
+        raise NotFound("There is no such page.")
+
+
 def _parent(resource: Resource, form: forms.Form) -> UUID | None:
     """The record under which a nested one is made. Raises `NotFound` where none is named."""
     if resource.nested is None:
@@ -111,7 +118,7 @@ def _parent(resource: Resource, form: forms.Form) -> UUID | None:
 async def new_form(request: Web, visit: NamedDependency[Visit], name: FromPath[str]) -> Response[Any]:
     """An empty form; the address may fill it, with `?account_id=…` or with another record to begin from, `?like=…`."""
     resource = resource_of(visit, name)
-    require(visit.actor, resource.key, "create")
+    _require_form(visit, resource)
     asked = _asked(resource, await fields_of(visit, resource), visit, new=True)
     given = {key: request.query_params.getall(key) for key in request.query_params}
     parent = _parent(resource, given)
@@ -164,7 +171,7 @@ async def create(request: Web, visit: NamedDependency[Visit], name: FromPath[str
     """Makes a record; one that looks like others is asked about first."""
     resource, form = resource_of(visit, name), await form_of(request)
     actor = visit.actor
-    require(actor, resource.key, "create")
+    _require_form(visit, resource)
     asked = _asked(resource, await fields_of(visit, resource), visit, new=True)
     parent = _parent(resource, form)
     words = _new(resource, parent)

@@ -140,7 +140,7 @@ async def view(
         resource=resource, label=catalogue.label(resource), singular=catalogue.singular(resource), trouble=trouble,
         base=catalogue.href(resource), here=f"{catalogue.href(resource)}/{record_id}", is_gone=gone is not None,
         may_change=gone is None and may(actor, resource.key, "update"), may_delete=may(actor, resource.key, "delete"),
-        may_clone=gone is None and may(actor, resource.key, "create"),
+        may_clone=gone is None and catalogue.may_make(actor, resource),
         verbs=related.verbs(visit, resource, row) if gone is None else [],
         shown_at=catalogue.record_href(resource.key, record_id),
     )  # fmt: skip

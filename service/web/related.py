@@ -76,13 +76,15 @@ async def _list(visit: Visit, resource: Resource, row: Row, other: Resource, nam
     )
     if "currency" in fields and asked.fields is not None:
         asked.fields.append("currency")
+    if other.key in catalogue.ORDER:
+        query.reserved(asked, "sort", catalogue.ORDER[other.key])
     try:
         answer = msgspec.json.decode((await query.run(visit.database, other.source, visit.actor, asked)).body)
     except BadRequest:
         return None
-    may_begin = may(visit.actor, other.key, "create") and (other.nested == name or fields[name].given)
+    may_begin = catalogue.may_make(visit.actor, other) and (other.nested == name or fields[name].given)
     is_own = name in (f"{resource.name}_id", other.nested)
-    if not answer["items"] and not is_own:
+    if not answer["items"] and not (is_own and may_begin):
         return None
     found = answer["items"]
     names = await titles.of(visit, [*((other.key, each["id"]) for each in found), *shown.ids(found, columns)])

@@ -125,7 +125,7 @@ def _several(w: Words, field: Field, held: Any, names: dict[str, str]) -> Shown:
                 ]
             )
         case "url":
-            safe = str(held).startswith(("https://", "http://"))
+            safe = str(held).startswith(("https://", "http://", "/api/v1/"))
             return Shown(text=str(held), href=str(held) if safe else "")
         case "email":
             return Shown(text=str(held), href=f"mailto:{held}")

@@ -71,6 +71,9 @@ async def test_every_resource_has_a_list_a_record_and_a_form(
     assert seen >= 8
     assert (await browser.get("/records/nothing")).status_code == 404
     assert (await browser.get("/records/lines/new")).status_code == 404, "a line is made under a deal"
+    assert (await browser.get("/records/documents/new")).status_code == 404, (
+        "a document is made with its file"
+    )
 
 
 def written(html: str) -> dict[str, list[str]]:
@@ -195,6 +198,9 @@ async def test_a_list_is_filtered_ordered_kept_and_paged_by_addresses(
     view = await browser.get(kept.headers["location"])
     assert re.findall(r">(Paged \d)</a>", view.text) == ["Paged 2", "Paged 1", "Paged 0"]
     assert "Lead source</a></th>" not in view.text
+    assert '<span class="badge">Company begins with Pag</span>' in view.text
+    assert "many?pairs=company%255Bstarts%255D%3DPag" in view.text, "what is changed is what is shown"
+    assert "/many" not in (await browser.get("/records/leads?q=paged&company=Paging")).text
     none = await browser.get("/records/leads?company=nobody-at-all")
     assert "Nothing matches" in none.text
     unknown = await browser.get("/records/leads?secret=1")
@@ -306,3 +312,29 @@ async def test_search_finds_records_of_every_kind(
     part = await browser.get("/find?part=1&q=zanzi")
     assert "<html" not in part.text
     assert "Type a name" in (await browser.get("/find?q=")).text
+
+
+async def test_the_board_by_owner_and_the_map_of_stakeholders(
+    browser: httpx.AsyncClient, client: httpx.AsyncClient, secured: People
+) -> None:
+    deal = await made(client, secured, "/opportunities", name="Mapped", amount="100", currency="USD")
+    above: dict[str, Any] = {}
+    for name, sentiment in (("Upper", "neutral"), ("Under", "supporter")):
+        contact = await made(client, secured, "/contacts", last_name=name)
+        person = {"contact_id": contact["id"], "role": "champion", "sentiment": sentiment} | above
+        made_one = await made(client, secured, f"/opportunities/{deal['id']}/stakeholders", **person)
+        above = {"reports_to_id": made_one["id"]}
+    await sign_in(browser, secured.manager.email)
+    board = await browser.get("/board?group=owner_id")
+    assert '<option value="owner_id" selected>By owner</option>' in board.text
+    assert f'data-column="{secured.rep.id}"' in board.text
+    assert "data-board " not in board.text, "only stages are dropped on"
+    page = await browser.get(f"/deals/{deal['id']}")
+    assert re.findall(r'class="map-name"[^>]*>(\w+)<', page.text) == ["Under", "Upper"]
+    assert page.text.count('class="map-line"') == 1
+    assert f"/records/lines/new?opportunity_id={deal['id']}" in page.text
+    parent = {"parent": deal["id"], "f-quantity": "2", "f-unit_price": "50", "f-product_id.text": "no such"}
+    refused = await post(
+        browser, f"/records/lines/new?opportunity_id={deal['id']}", "/records/lines", **parent
+    )
+    assert (refused.status_code, "nothing here has this name" in refused.text) == (422, True)

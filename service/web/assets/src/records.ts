@@ -138,7 +138,21 @@ function startFind(): void {
   });
 }
 
+/** A form that was sent is not sent again by a second click. */
+function startForms(): void {
+  for (const form of all<HTMLFormElement>(".record-form")) {
+    form.addEventListener("submit", (event) => {
+      if (form.dataset["sent"]) event.preventDefault();
+      form.dataset["sent"] = "yes";
+    });
+  }
+  window.addEventListener("pageshow", () => {
+    for (const form of all<HTMLFormElement>(".record-form")) delete form.dataset["sent"];
+  });
+}
+
 export function startRecords(): void {
   for (const pick of all<HTMLElement>("[data-pick]")) startPick(pick);
   startFind();
+  startForms();
 }
