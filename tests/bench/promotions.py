@@ -15,12 +15,13 @@ from registry import bundle, champion
 from registry.bundle import Manifest
 from service import writes
 from service.access import SYSTEM
-from service.auth import Gate, signing_key
+from service.auth import Gate
 from service.db import Database
 from service.domains.sessions import open_session
 from service.domains.users import resource as users
 from service.settings import Settings, read
 from service.system import free_port
+from service.tokens import signing_key
 from tests.bench.company import Company, build
 from tests.bench.requests import _process, environment
 from tests.bench.scoring import learned
