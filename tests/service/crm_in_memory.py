@@ -289,12 +289,13 @@ class Crm:
                 if record.table == table and before and before[column] != made[column]
             }
             for id in parents:
-                if self._leads_back(table, id, parents):
+                if self.leads_back(table, id, parents):
                     now = self.records[id].now[column]
                     found.append(Conflict(table, id, column, now, now))
         return found
 
-    def _leads_back(self, table: str, start: str, parents: dict[str, str | None]) -> bool:
+    def leads_back(self, table: str, start: str, parents: dict[str, str | None]) -> bool:
+        """Whether a record would stand above itself, with these `parents`."""
         column, seen = TREES[table], set()
         at = parents[start]
         while at is not None and at not in seen:

@@ -74,6 +74,14 @@ def followed(record: Record, sent: Values) -> Values:
     return changes
 
 
+def _leads_back(above: dict[str, str | None], start: str) -> bool:
+    one, seen = above[start], set()
+    while one is not None and one != start and one not in seen:
+        seen.add(one)
+        one = above.get(one)
+    return one == start
+
+
 class Files:
     """Files of one source, and what becomes of each of their lines: ids that are here are changed, others created."""
 
@@ -113,9 +121,27 @@ class Files:
             line["created_at"] = (LONG_AGO + timedelta(days=row["days"])).isoformat()
         return line
 
-    def loaded(self, change: Change, table: str, line: Values) -> str:
+    def in_rings(self, lines: list[Values]) -> set[str]:
+        """Ids of the lines that would stand in a ring: among themselves, or with what is here."""
+        above = {line["external_id"]: line.get("parent.external_id") for line in lines}
+        found = {one for one in above if _leads_back(above, one)}
+        moved = {
+            holders[0].id: (one, self.holders("accounts", parent)[0].id)
+            for one, parent in above.items()
+            if one not in found and parent and (holders := self.holders("accounts", one))
+        }
+        while True:
+            parents: dict[str, str | None] = {id: parent for id, (_, parent) in moved.items()}
+            ring = [id for id in moved if self.crm.leads_back("accounts", id, parents)]
+            if not ring:
+                return found
+            found |= {moved.pop(id)[0] for id in ring}
+
+    def loaded(self, change: Change, table: str, line: Values, rings: set[str]) -> str:
         """What becomes of a line."""
         external = line["external_id"]
+        if external in rings:
+            return "failed"
         values = {
             name: value
             for name, value in line.items()
@@ -147,10 +173,6 @@ class Files:
         return found | {"currency": "USD", "amount_home": values.get("amount")}
 
     def reloaded(self, change: Change, record: Record, values: Values) -> str:
-        tree = TREES.get(record.table)
-        above = tree and values.get(tree)
-        if above and self.crm.closes_ring(record.table, record.id, {record.id: above}):
-            return "failed"
         if record.table == "opportunities":
             stage = values.pop("stage", None)
             if stage and stage != record.now["stage"]:

@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+from collections.abc import Callable
 from typing import Any
 
 import httpx
@@ -15,6 +16,8 @@ from service.ledger import record
 from tests.conftest import People
 
 pytestmark = pytest.mark.anyio
+PAUSE_SECONDS = 0.02
+"""At most, before a writer commits."""
 
 
 async def pages(client: httpx.AsyncClient, headers: dict[str, str], **query: Any) -> list[dict[str, Any]]:
@@ -28,16 +31,19 @@ async def pages(client: httpx.AsyncClient, headers: dict[str, str], **query: Any
             return found
 
 
-async def test_nothing_is_missed_by_the_feed_and_much_by_a_naive_reader(database: Database) -> None:
+@pytest.mark.proof
+async def test_nothing_is_missed_by_the_feed_and_much_by_a_naive_reader(
+    database: Database, size: Callable[[int, int], int]
+) -> None:
     entity = new_id()
-    writers, each = 8, 60
+    writers, each = 8, size(60, 6_250)
 
     async def write(number: int) -> None:
         rng = random.Random(number)
         for _ in range(each):
             async with database.begin() as tx:
                 await record(tx, SYSTEM, "probe.imported", "probe", entity)
-                await asyncio.sleep(rng.random() * 0.02)
+                await asyncio.sleep(rng.random() * PAUSE_SECONDS)
 
     async def naive(seen: list[int], stop: asyncio.Event) -> None:
         last = 0
@@ -63,7 +69,7 @@ async def test_nothing_is_missed_by_the_feed_and_much_by_a_naive_reader(database
     kept: list[int] = []
     readers = [asyncio.create_task(naive(missed, stop)), asyncio.create_task(careful(kept, stop))]
     await asyncio.gather(*(write(number) for number in range(writers)))
-    for _ in range(100):
+    for _ in range(size(100, 1_000)):
         if len(kept) >= writers * each:
             break
         await asyncio.sleep(0.05)

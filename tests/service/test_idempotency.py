@@ -43,6 +43,7 @@ def post(client: httpx.AsyncClient, people: People, path: str, key: str, name: s
     return client.post(path, headers=people.rep.headers | {"Idempotency-Key": key}, json={"name": name})
 
 
+@pytest.mark.proof
 @pytest.mark.parametrize("path", ["/accounts", "/opportunities"])
 async def test_concurrent_posts_make_one_row_and_one_event(
     client: httpx.AsyncClient, people: People, database: Database, pipeline: None, path: str,
