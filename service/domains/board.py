@@ -117,7 +117,7 @@ _SHOWN = """
     n.title AS next_action) c)::text"""
 """A card as JSON: read at once by its shape, which costs a fifth of putting it together field by field."""
 
-_read_card = msgspec.json.Decoder(Card).decode
+_read_card, _read_cards = msgspec.json.Decoder(Card).decode, msgspec.json.Decoder(list[Card]).decode
 
 
 class Asked(msgspec.Struct, frozen=True):
@@ -263,12 +263,11 @@ async def _deal_out(
     where = f"{builder.where({'pipeline_id': pipeline_id})} AND {builder.after(_ORDER)}"
     keys = builder.params.add([column.key for column in columns])
     deals = (
-        f"SELECT d.*, k.place FROM (SELECT {_CARD}, {group.sql} AS heading, row_number() OVER (PARTITION BY {group.sql}"
+        f"SELECT d.* FROM (SELECT {_CARD}, {group.sql} AS heading, row_number() OVER (PARTITION BY {group.sql}"
         f" ORDER BY {_BY}) AS turn FROM opportunities t WHERE {where}) d"
-        f" JOIN unnest({keys}::text[]) WITH ORDINALITY AS k(key, place) ON k.key = d.heading WHERE d.turn <= {limit + 1}"
+        f" WHERE d.heading = ANY({keys}::text[]) AND d.turn <= {limit + 1}"
     )
-    rows = await database.fetch(_dressed(deals, actor, builder.params), *builder.params)
-    _lay(columns, rows, limit)
+    await _lay(database, _dressed(deals, actor, builder.params), builder.params, columns, limit)
 
 
 async def _count(
@@ -302,26 +301,29 @@ async def _fill(
     where = f"{builder.where({'pipeline_id': pipeline_id})} AND {builder.after(_ORDER)}"
     keys = builder.params.add([column.key for column in columns])
     deals = (
-        f"SELECT d.*, k.place FROM unnest({keys}::text[]) WITH ORDINALITY AS k(key, place) CROSS JOIN LATERAL"
+        f"SELECT d.* FROM unnest({keys}::text[]) AS k(key) CROSS JOIN LATERAL"
         f" (SELECT {_CARD}, t.stage AS heading, row_number() OVER (ORDER BY {_BY}) AS turn FROM opportunities t"
         f" WHERE t.stage = k.key AND {where} ORDER BY {_BY} LIMIT {limit + 1}) d"
     )
-    rows = await database.fetch(_dressed(deals, actor, builder.params), *builder.params)
-    _lay(columns, rows, limit)
+    await _lay(database, _dressed(deals, actor, builder.params), builder.params, columns, limit)
 
 
-def _lay(columns: list[Column], rows: list[Any], limit: int) -> None:
-    """Puts the cards into their columns, with the cursor of the next."""
-    dealt: dict[str, list[Any]] = {}
-    for row in rows:
-        dealt.setdefault(row["heading"], []).append(row)
+async def _lay(database: Database, dressed: str, params: Params, columns: list[Column], limit: int) -> None:
+    """Puts the cards into their columns, with the cursor of the next; the cards of a column come as one value."""
+    rows = await database.fetch(
+        f"SELECT heading, string_agg(card, ',' ORDER BY turn) FILTER (WHERE turn <= {limit}) AS cards,"
+        f" max(closed_at) FILTER (WHERE turn = {limit}) AS closed_at, count(*) AS found"
+        f" FROM ({dressed}) x GROUP BY heading",
+        *params,
+    )
+    dealt = {row["heading"]: row for row in rows}
     for column in columns:
-        mine = dealt.get(column.key, [])
-        column.items = [_read_card(row["card"]) for row in mine[:limit]]
-        if len(mine) > limit:
-            last = mine[limit - 1]
-            due = last["close_date"] if last["status"] == "open" else None
-            column.next = query.encode_cursor([column.key, due, last["closed_at"], last["id"]])
+        if row := dealt.get(column.key):
+            column.items = _read_cards(f"[{row['cards'] or ''}]")
+            if row["found"] > limit:
+                last = column.items[-1]
+                due = last.close_date if last.status == "open" else None
+                column.next = query.encode_cursor([column.key, due, row["closed_at"], last.id])
 
 
 def _dressed(deals: str, actor: Actor, params: Params) -> str:
@@ -331,14 +333,13 @@ def _dressed(deals: str, actor: Actor, params: Params) -> str:
     action = visible(actor, "recommendations", "r", params)
     return (
         f"WITH d AS MATERIALIZED ({deals})"
-        f" SELECT d.heading, d.id, d.status, d.close_date, d.closed_at, {_SHOWN} AS card FROM d"
+        f" SELECT d.heading, d.turn, d.closed_at, {_SHOWN} AS card FROM d"
         " LEFT JOIN users u ON u.id = d.owner_id"
         f" LEFT JOIN accounts a ON a.id = d.account_id AND a.deleted_at IS NULL AND {account}"
         f" LEFT JOIN current_scores s ON s.opportunity_id = d.id AND {score}"
         " LEFT JOIN LATERAL (SELECT r.title FROM recommendations r WHERE r.opportunity_id = d.id"
         f" AND r.status = 'open' AND r.deleted_at IS NULL AND {action} ORDER BY r.rank, r.id LIMIT 1) n"
         " ON d.status = 'open'"
-        " ORDER BY d.place, d.turn"
     )
 
 
@@ -348,7 +349,7 @@ async def one_card(database: Database, actor: Actor, deal_id: UUID) -> Card:
     params = Params([deal_id])
     seen = visible(actor, "opportunities", "t", params)
     deal = (
-        f"SELECT {_CARD}, t.stage AS heading, 1 AS turn, 1 AS place FROM opportunities t"
+        f"SELECT {_CARD}, t.stage AS heading, 1 AS turn FROM opportunities t"
         f" WHERE t.id = $1 AND t.deleted_at IS NULL AND {seen}"
     )
     row = await database.fetchrow(_dressed(deal, actor, params), *params)
