@@ -34,6 +34,8 @@ from service.worker import Handler
 log = structlog.get_logger()
 
 WATCHED = {"win": "deal_win", "lead": "lead_convert"}
+TOGETHER = {"win": ("win", "amount", "arrivals"), "lead": ("lead",)}
+"""What is trained anew with a model: all that learn from the same deals."""
 WEEKS = 10
 MOST_ROWS = 1_000
 """Vectors of a week that are looked at; which ones, the hash of the ids chooses."""
@@ -278,7 +280,7 @@ def handlers(settings: Settings) -> dict[str, Handler]:
                     job.database, model, report["challenger"], settings.home / "models"
                 )
                 if report["why_train"] and not promoted:
-                    await enqueue(job.database, "models.learn", {"models": [model]}, key=model)
+                    await enqueue(job.database, "models.learn", {"models": list(TOGETHER[model])}, key=model)
                 told[model] = {name: report[name] for name in ("drifted", "why_train")} | {
                     "promoted": promoted
                 }

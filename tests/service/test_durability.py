@@ -16,8 +16,10 @@ from pathlib import Path
 import httpx
 import psycopg
 import pytest
+from alembic import command
+from alembic.script import ScriptDirectory
 
-from service.commands.migrate import upgrade
+from service.commands.migrate import MIGRATIONS, config, upgrade
 from service.embedded import start_postgres, start_valkey
 from service.postgres import Postgres
 from service.settings import ROOT
@@ -25,7 +27,7 @@ from service.system import free_port
 
 pytestmark = [pytest.mark.anyio, pytest.mark.proof]
 
-PATIENCE = 60.0
+PATIENCE = 240.0
 
 
 class Product:
@@ -171,6 +173,99 @@ async def test_sigterm_lets_requests_under_way_end(product: Product) -> None:
     assert all(isinstance(answer, httpx.TransportError) for answer in refused)
     assert sum(name.startswith("last ") for name in names) == len(served)
     product.process = product.start()
+
+
+EXPAND = """
+from alembic import op
+revision, down_revision = "9999", {head!r}
+def upgrade():
+    op.execute("ALTER TABLE accounts ADD COLUMN probe text; ALTER TABLE history.accounts ADD COLUMN probe text")
+    op.execute("ALTER TABLE opportunities ADD COLUMN probe numeric NOT NULL DEFAULT 0")
+    op.execute("CREATE INDEX ix_accounts_probe ON accounts (probe)")
+"""
+"""A migration as the house makes them: it widens, and takes nothing away."""
+
+
+async def test_a_migration_under_load_costs_no_request(
+    product: Product, tmp_path: Path, size: Callable[[int, int], int]
+) -> None:
+    counts, stop = {"asked": 0}, asyncio.Event()
+    wrong: list[str] = []
+
+    async def load(client: httpx.AsyncClient, number: int) -> None:
+        made = (await client.post("/api/v1/accounts", json={"name": f"mover {number}"})).json()
+        while not stop.is_set():
+            one = f"/api/v1/accounts/{made['id']}"
+            for answer in (
+                await client.post("/api/v1/accounts", json={"name": f"load {number}-{counts['asked']}"}),
+                await client.patch(one, json={"description": f"{counts['asked']}"}),
+                await client.get("/api/v1/accounts", params={"limit": 5, "sort": "-created_at"}),
+                await client.get(one),
+                await client.get("/api/v1/opportunities", params={"limit": 5}),
+            ):
+                counts["asked"] += 1
+                if answer.status_code >= 300:
+                    wrong.append(f"{answer.request.method} {answer.request.url.path}: {answer.text}")
+
+    async def more(requests: int) -> None:
+        least = counts["asked"] + requests
+        while counts["asked"] < least and not wrong:  # noqa: ASYNC110  # the load rings no bell
+            await asyncio.sleep(0.01)
+
+    owner, app = product.postgres.owner_url("sales"), product.postgres.app_url("sales")
+    head = ScriptDirectory(str(MIGRATIONS)).get_current_head()
+    folder = tmp_path / "migrations"
+    shutil.copytree(MIGRATIONS, folder)
+    (folder / "versions" / "9999_probe.py").write_text(EXPAND.format(head=head))
+    widened = config(owner, app)
+    widened.set_main_option("script_location", str(folder))
+    async with httpx.AsyncClient(base_url=product.address, headers=product.headers, timeout=60) as client:
+        loads = [asyncio.create_task(load(client, number)) for number in range(6)]
+        async with asyncio.timeout(200):
+            await more(size(60, 1_000))
+            await asyncio.to_thread(command.upgrade, widened, "head")
+            await more(size(120, 2_000))
+        stop.set()
+        await asyncio.gather(*loads)
+    with psycopg.connect(owner) as connection:
+        connection.execute("UPDATE alembic_version SET version_num = %s", [head])
+        assert connection.execute("SELECT count(probe) FROM accounts").fetchone() == (0,)
+    assert wrong == []
+
+
+async def test_without_redis_reads_and_writes_go_on_and_a_score_says_how_old_it_is(product: Product) -> None:
+    async with httpx.AsyncClient(
+        base_url=f"{product.address}/api/v1", headers=product.headers, timeout=60
+    ) as client:
+        account = (await client.post("/accounts", json={"name": "Steady"})).json()["id"]
+        draft = {"name": "Steady", "amount": "500", "currency": "USD", "account_id": account}
+        deal = (await client.post("/opportunities", json=draft)).json()["id"]
+        await asyncio.to_thread(product.sales, "work", "--drain")
+        score = (await client.get(f"/opportunities/{deal}/score")).json()
+        assert score["is_stale"] is False
+        os.kill(int((product.valkey.folder / "pid").read_text()), signal.SIGKILL)
+        try:
+            answers = []
+            for number in range(20):
+                answers += [
+                    await client.post("/accounts", json={"name": f"without {number}"}),
+                    await client.patch(f"/opportunities/{deal}", json={"amount": str(600 + number)}),
+                    await client.get("/opportunities", params={"limit": 5}),
+                    await client.post(f"/opportunities/{deal}/whatif", json={"changes": {}}),
+                ]
+            assert {answer.status_code for answer in answers} <= {200, 201}, [one.text for one in answers]
+            old = (await client.get(f"/opportunities/{deal}/score")).json()
+            assert (old["scored_at"], old["is_stale"]) == (score["scored_at"], True), "it says how old it is"
+            asked = {"entity": "opportunity", "ids": [deal], "features": ["stage", "amount_log"]}
+            values = (await client.post("/features/online", json=asked)).json()
+            assert values["sources"] == ["postgresql"]
+            assert values["items"][0]["fresh_at"] > score["scored_at"]
+            await asyncio.to_thread(product.sales, "work", "--drain")  # the worker needs none either
+            new = (await client.get(f"/opportunities/{deal}/score")).json()
+            assert new["scored_at"] > score["scored_at"]
+            assert new["is_stale"] is False
+        finally:
+            product.valkey.start()
 
 
 async def test_one_key_one_account_while_the_api_is_killed(
