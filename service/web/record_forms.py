@@ -21,6 +21,7 @@ from service.web.fields import Field
 from service.web.frame import Visit
 from service.web.list_page import PATH, fields_of, form_of, resource_of
 from service.web.record_page import ONE, row_of, version_of
+from service.web.refused import plainly
 from service.web.render import page
 
 Web = Request[Any, Any, Any]
@@ -44,7 +45,7 @@ def _faults(error: Problem, inputs: list[Field]) -> tuple[forms.Faults, str]:
     for each in error.errors:
         name = f"f-{each['pointer'].strip('/').replace('/', '.')}"
         if any(name == key or name.startswith(f"{key}.") for key in known):
-            faults[name] = forms.plainly(each["detail"])
+            faults[name] = plainly(each["detail"])
         else:
             rest.append(each["detail"])
     return faults, error.detail if rest or not faults else ""
