@@ -5,6 +5,7 @@ two numbers), drawn towards "change nothing" so that few rows change little. Nev
 from.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Self
@@ -71,6 +72,12 @@ class Calibration(Estimator):
     def apply(self, chance: Floats) -> Floats:
         """Calibrated chances; the order of rows never changes."""
         return sigmoid(self.slope_ * logit(chance) + self.shift_)
+
+    def of_one(self, chance: float) -> float:
+        """`apply` for one chance, without arrays."""
+        inside = min(max(chance, 1e-9), 1 - 1e-9)
+        margin = self.slope_ * (math.log(inside) - math.log1p(-inside)) + self.shift_
+        return 0.5 * (1.0 + math.tanh(0.5 * margin))
 
     def slope_at(self, chance: Floats) -> Floats:
         """How fast the calibrated chance moves with the raw one: d p' / d p."""

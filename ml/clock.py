@@ -38,6 +38,9 @@ DEAL_CLOCK: dict[str, str] = {
 DEAL_JOINT: tuple[tuple[str, ...], ...] = (("age_weeks", "created_week_of_quarter", "week_of_quarter"),)
 """Columns of the clock that trees may combine: quarter-end pushes depend on when in its quarter a deal began."""
 
+CLOSE_DATE = "weeks_to_close_date"
+"""The column from which it is read whether the close date lies behind."""
+BY_CLOSE_DATE = ("past", "closes_this_quarter")
 CALENDAR = ("week_of_quarter", "month_of_quarter", "days_to_quarter_end", "closes_this_quarter")
 PACES = ("grows", "shrinks", "restarts", "stays", "past", *CALENDAR)
 
@@ -61,18 +64,18 @@ def later(how: str, column: str, frame: Frame, at: Floats, weeks: Floats, fiscal
         return np.repeat(frame.column(column)[:, None], len(weeks), axis=1)
     days = at[:, None] + 7.0 * weeks
     if pace == "past":
-        left = frame.column("weeks_to_close_date")[:, None] - weeks
+        left = frame.column(CLOSE_DATE)[:, None] - weeks
         return np.where(np.isfinite(left), (left < 0).astype(np.float64), np.nan)
     if pace == "closes_this_quarter":
-        left = frame.column("weeks_to_close_date")[:, None] - weeks
-        to_end = _calendar("days_to_quarter_end", days, fiscal_start)
+        left = frame.column(CLOSE_DATE)[:, None] - weeks
+        to_end = of_calendar("days_to_quarter_end", days, fiscal_start)
         return np.where(np.isfinite(left), (left * 7.0 <= to_end).astype(np.float64), np.nan)
-    return _calendar(pace, days, fiscal_start)
+    return of_calendar(pace, days, fiscal_start)
 
 
 def week_of_quarter(days: Floats, fiscal_start: int = 1) -> Floats:
     """Full weeks since the fiscal quarter of each instant began."""
-    return _calendar("week_of_quarter", days, fiscal_start)
+    return of_calendar("week_of_quarter", days, fiscal_start)
 
 
 def quarter(days: Floats, fiscal_start: int = 1) -> tuple[Floats, Floats]:
@@ -85,7 +88,8 @@ def quarter(days: Floats, fiscal_start: int = 1) -> tuple[Floats, Floats]:
     return begins, ends
 
 
-def _calendar(pace: str, days: Floats, fiscal_start: int) -> Floats:
+def of_calendar(pace: str, days: Floats, fiscal_start: int) -> Floats:
+    """One of the paces that the calendar alone decides, at instants in days."""
     begins, ends = quarter(days, fiscal_start)
     if pace == "days_to_quarter_end":
         left: Floats = ends - np.floor(days)

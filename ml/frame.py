@@ -49,6 +49,10 @@ class Frame:
         """One column (rows,). KeyError with the name where there is none."""
         return self.values[:, self._place(name)]
 
+    def places(self, names: Sequence[str]) -> Ints:
+        """Where these columns stand. KeyError with the name where there is none."""
+        return np.array([self._place(name) for name in names], dtype=np.int64)
+
     @cached_property
     def _places(self) -> dict[str, int]:
         return {name: place for place, name in enumerate(self.columns)}

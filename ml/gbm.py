@@ -81,10 +81,12 @@ class Gbm(Classifier):
         if not self.booster_ or not len(frame):
             return np.zeros((len(frame), width))
         matrix = frame.only(self.columns_, self.words_).values
-        found = self._loaded().predict(matrix, num_threads=self.threads, **options)
+        found = self.booster.predict(matrix, num_threads=self.threads, **options)
         return np.asarray(found, dtype=np.float64).reshape(len(frame), width)
 
-    def _loaded(self) -> Any:
+    @property
+    def booster(self) -> Any:
+        """LightGBM's own model, read from its text at the first question."""
         if "_booster" not in self.__dict__:
             self.__dict__["_booster"] = lightgbm.Booster(model_str=self.booster_)
         return self.__dict__["_booster"]

@@ -24,6 +24,7 @@ from ml.frame import Floats, Frame, Ints
 from ml.odds import StageOdds, offsets
 from ml.panel import WEEK, Panel
 from ml.rolling import Roller, chance_at_last
+from ml.single import Single
 from ml.tuning import Trial, chosen
 
 LEAST = 0.005
@@ -77,6 +78,24 @@ class WinModel(Estimator):
         final = self.calibrate(raw)
         up, down = final / np.maximum(raw, 1e-12), (1 - final) / np.maximum(1 - raw, 1e-12)
         return Curves(won * up[:, None], lost * down[:, None], final)
+
+    def one(self, frame: Frame, stage: int, at: float) -> Curves:
+        """The curves of one open deal, in a thirtieth of the time: as `curves` to 1e-12 (`ml.single`)."""
+        won, lost = self._single().rolled(frame, stage, at)
+        raw = float(won[-1] / max(won[-1] + lost[-1], 1e-12))
+        moved = raw if self.calibration_ is None else self.calibration_.of_one(raw)
+        final = min(max(moved, LEAST), 1 - LEAST)
+        won *= final / max(raw, 1e-12)
+        lost *= (1 - final) / max(1 - raw, 1e-12)
+        return Curves(won[None], lost[None], np.array([final]))
+
+    def _single(self) -> Single:
+        """The model laid out for single rows; anew when its offsets have moved."""
+        key = self.roller_.offsets_.tobytes()
+        kept: tuple[bytes, Single] | None = self.__dict__.get("_alone")
+        if kept is None or kept[0] != key:
+            kept = self.__dict__["_alone"] = (key, Single(self.roller_, self.weeks))
+        return kept[1]
 
     def win_probability(self, frame: Frame, stage: Ints, at: Floats) -> Floats:
         """The chance to win at last, calibrated."""

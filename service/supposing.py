@@ -69,7 +69,7 @@ async def suppose(
         columns, _ = await store.online.values(voice.feature_set, spine, links_of([deal, changes]), each)
         if not found:
             before = await seven_days_before(store, voice, spine, columns)
-        said = voice.of_deals(columns, each)
+        said = voice.of_deals(columns, each, is_kept=False)
         found.append((deal_rows(voice, said, each, columns, before, now, datetime.now(UTC))[0], each))
     effect = _expected(*found[-1]) - _expected(*found[0])
     return _answered(actor, found[-1][0], company.home_currency), effect

@@ -10,6 +10,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -80,14 +81,14 @@ class Voice:
         said = bundle.manifest
         return replace(self, version=said.version, tier=said.tier, feature_set=wanted, bundle=bundle)
 
-    def of_deals(self, columns: dict[str, Array], facts: Facts) -> Said:
-        """What it says of deals with these features. In stages that the model never saw the baseline speaks."""
+    def of_deals(self, columns: dict[str, Array], facts: Facts, *, is_kept: bool = True) -> Said:
+        """What it says of deals with these features. In stages that the model never saw the baseline speaks. What is
+        kept must come out the same when it is replayed, bit for bit; what is not may take the quick way (`_curves`)."""
         if self.bundle is None:
             return self._deals().say(columns)
         known = np.isin(facts["stage"], self.bundle.estimator.stages)
-        parts = [
-            (rows, speak) for rows, speak in ((known, self._trained), (~known, self._untrained)) if rows.any()
-        ]
+        trained = partial(self._trained, is_kept=is_kept)
+        parts = [(rows, speak) for rows, speak in ((known, trained), (~known, self._untrained)) if rows.any()]
         return merged(
             len(facts), self.feature_set.names, [(rows, speak(columns, facts, rows)) for rows, speak in parts]
         )
@@ -109,7 +110,8 @@ class Voice:
         if self.bundle is not None:
             known = np.isin(facts["stage"], self.bundle.estimator.stages)
             if known.any():
-                chance[known] = self.bundle.estimator.win_probability(*self._asked(columns, facts, known))
+                asked = self._asked(columns, facts, known)
+                chance[known] = _curves(self.bundle.estimator, *asked, is_kept=False).final
         return chance
 
     def won_by_week(self, columns: dict[str, Array], facts: Facts) -> Array:
@@ -130,15 +132,14 @@ class Voice:
         stage = np.array([stages.index(key) for key in facts["stage"][rows]], dtype=np.int64)
         return frame, stage, facts.as_of[rows] / DAY
 
-    def _trained(self, columns: dict[str, Array], facts: Facts, rows: Array) -> Said:
+    def _trained(self, columns: dict[str, Array], facts: Facts, rows: Array, *, is_kept: bool) -> Said:
         """The champion's curves with its attribution."""
         assert self.bundle is not None
         from ml.explain import explain  # noqa: PLC0415  # LightGBM takes 100 MB: only where a model speaks
 
         (frame, stage, at), names = self._asked(columns, facts, rows), self.feature_set.names
         model, groups = self.bundle.estimator, {name: (name,) for name in names}
-
-        curves = model.curves(frame, stage, at)
+        curves = _curves(model, frame, stage, at, is_kept=is_kept)
 
         def ask(places: Array) -> Told:
             final = curves.final[places]
@@ -189,6 +190,13 @@ class Voice:
     def _frame(self, bundle: Bundle, columns: dict[str, Array]) -> Frame:
         taken = {name: columns[name] for name in bundle.manifest.features}
         return frame_of(taken, tuple(name for name in self.feature_set.categories if name in taken))
+
+
+def _curves(model: Any, frame: Frame, stage: Array, at: Array, *, is_kept: bool) -> Any:
+    """The curves of deals; those of one alone by the quick way, equal to 1e-12, where nobody will replay them."""
+    if is_kept or len(frame) != 1:
+        return model.curves(frame, stage, at)
+    return model.one(frame, int(stage[0]), float(at[0]))
 
 
 def merged(size: int, names: tuple[str, ...], parts: Sequence[tuple[Array, Said]]) -> Said:

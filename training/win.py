@@ -257,12 +257,11 @@ def _candidate(
 
 
 def _single(text: str, panel: Panel) -> Callable[[int], Any]:
-    """Asks about one deal."""
+    """Asks about one deal alone."""
     model = load(text)
 
     def ask(row: int) -> None:
-        one = slice(row, row + 1)
-        model.win_probability(panel.frame.take(one), panel.stage[one], panel.at[one])
+        model.one(panel.frame.take(slice(row, row + 1)), int(panel.stage[row]), float(panel.at[row]))
 
     return ask
 
