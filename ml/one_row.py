@@ -8,7 +8,7 @@ import weakref
 from typing import Any
 
 import numpy as np
-from lightgbm.basic import _LIB  # the library that the booster itself was made by
+from lightgbm.libpath import _LIB  # the library that the booster itself was made by
 
 from ml.frame import Floats
 

@@ -62,7 +62,8 @@ class Reading:
     def margins(self, row: Floats, frame: Frame, stages: Sequence[int]) -> Floats:
         """The log odds to move and to lose in every stage, but for what the clock adds: (S, 2). Right in `stages`."""
         if self.lines is None and not self.trees:
-            return self.odds.standing_odds(frame)[0]
+            alone: Floats = self.odds.standing_odds(frame)[0]
+            return alone
         total = np.zeros((self.size, 2)) if self.lines is None else self.lines.margins(row)
         for cause, trees in enumerate(self.trees):
             trees.add(row, stages, total[:, cause])
