@@ -5,14 +5,17 @@ a stored count changes by itself (accounts, reps), `until` is the instant at whi
 is asked again. The company's background is kept for its Monday. Redis holds nothing that PostgreSQL does not know:
 when a key is missing or Redis is away the same texts of SQL answer, and `Reading.sources` says so.
 
-A key is `features:{entity fingerprint}:{entity}:{id}`; its value begins with the instant up to which it is known, and
+A key is `features:{format}:{entity fingerprint}:{entity}:{id}`; its value begins with the instant up to which it is known, and
 an older value never replaces a newer one.
 """
 
 import struct
-from collections.abc import Iterable, Mapping, Sequence
+from array import array
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from functools import partial
+from itertools import accumulate, pairwise
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import msgspec
 import numpy as np
@@ -34,8 +37,15 @@ end
 return #KEYS
 """
 
-_pack = msgspec.msgpack.Encoder()
-_unpack = msgspec.msgpack.Decoder()
+FORMAT = 2
+"""Names how facts are packed; those packed otherwise are not read."""
+APART = ("from_at", "to_at", "until")
+"""Columns that are not kept with the others: what is kept is known, and `until` stands for all sources."""
+WORDY = ("text", "json")
+SEPARATOR = "\0"
+"""The one sign that no text of PostgreSQL holds."""
+T = TypeVar("T")
+_HEAD = struct.Struct("=dd")
 
 
 class Redis(Protocol):
@@ -47,16 +57,25 @@ class Redis(Protocol):
     async def exists(self, *keys: Any) -> Any: ...
 
 
-@dataclass(frozen=True)
+class Packed(NamedTuple):
+    """One list as stored: how many rows, their numbers and the codes of their texts, row by row, and the words that the
+    codes stand for, column by column."""
+
+    size: int
+    numbers: bytes
+    codes: bytes
+    words: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Kept:
-    """One entity's facts as stored: known up to `fresh_at`, counted at `as_of`, good until `until`."""
+    """One entity's facts as stored: known up to `fresh_at`, counted at `as_of`, good until `until`. The rest is cut from
+    the bytes of many at once, when it is asked for (`Layout`)."""
 
     fresh_at: float
     as_of: float
     until: float
-    present: bool
-    row: list[Any]
-    lists: list[list[list[Any]]]
+    blob: bytes
 
     def holds(self, entity: Entity, as_of: float) -> bool:
         """Whether it may answer for `as_of`."""
@@ -148,7 +167,8 @@ class Online:
             blobs = await self.redis.mget([key(entities[entity], name) for entity, name in wanted])
         except self.errors:
             return {}
-        return {which: unpack(blob) for which, blob in zip(wanted, blobs, strict=True) if blob}
+        ways = {name: layout(entities[name]).unpack for name in {entity for entity, _ in wanted}}
+        return {which: ways[which[0]](blob) for which, blob in zip(wanted, blobs, strict=True) if blob}
 
     def _loader(
         self, entities: Mapping[str, Entity], held: dict[tuple[str, str], Kept], reading: Reading
@@ -175,14 +195,14 @@ class Online:
                 fresh = await cold(entity, part)
                 await self.keep(entity, fresh)
                 for place, index in enumerate(missing):
-                    kept[index] = unpack(pack(entity, fresh, place))
+                    kept[index] = layout(entity).unpack(pack(entity, fresh, place))
             reading.sources |= ({"postgresql"} if missing else set()) | (
                 {"redis"} if len(missing) < len(kept) else set()
             )
             found = [one for one in kept if one is not None]
             for name, one in zip(spine.ids, found, strict=True):
                 reading.fresh_at[entity.name, name] = one.fresh_at
-            return _facts(entity, spine, found, self.calendar)
+            return layout(entity).facts(spine, found, self.calendar)
 
         return load
 
@@ -192,84 +212,187 @@ COMPANY_ID = "00000000-0000-0000-0000-000000000000"
 
 def key(entity: Entity, name: str) -> str:
     """Where the facts of one entity are kept."""
-    return f"features:{entity.fingerprint[:12]}:{entity.name}:{name}"
+    return f"features:{FORMAT}:{entity.fingerprint[:12]}:{entity.name}:{name}"
 
 
 def pack(entity: Entity, facts: Facts, index: int) -> bytes:
-    """The facts of one pair as bytes: 8 of the instant up to which they are known, then msgpack."""
-    row = [_plain(facts.rows[name][index]) for name in entity.row_columns if name != "until"]
+    """The facts of one pair as bytes: 8 of the instant up to which they are known; lengths; all numbers (`as_of`, `until`,
+    whether it was known, the columns); the texts; each list (`Packed`). So many are read by a few cuts each, and no
+    value becomes an object of its own."""
     until = np.inf if facts.until is None else float(facts.until[index])
+    head = [float(facts.as_of[index]), until, float(facts.present[index])]
+    plain = [float(facts.rows[name][index]) for name in _of_kind(entity.row_columns, text=False)]
+    words = [_text(facts.rows[name][index]) for name in _of_kind(entity.row_columns, text=True)]
+    texts = SEPARATOR.join(words).encode()
     lists = [
-        _current(facts.events[source.name], index, float(facts.known_at[index]), source.columns)
+        _packed(facts.events[source.name], index, float(facts.known_at[index]), source.columns)
         for source in entity.lists
     ]
-    body = (float(facts.as_of[index]), until, bool(facts.present[index]), row, lists)
-    return struct.pack(">Q", int(facts.known_at[index])) + _pack.encode(body)
+    lengths = array("I", [len(texts), *(number for one in lists for number in (one.size, len(one.words)))])
+    parts = (part for one in lists for part in one[1:])
+    known = struct.pack(">Q", int(facts.known_at[index]))
+    return b"".join([known, lengths.tobytes(), array("d", head + plain).tobytes(), texts, *parts])
 
 
-def _current(events: Events, index: int, known_at: float, columns: Mapping[str, str]) -> list[list[Any]]:
-    rows = np.arange(events.start[index], events.stop[index])
-    rows = rows[(events["from_at"][rows] <= known_at) & (known_at < events["to_at"][rows])]
-    return [events[name][rows].tolist() for name in columns if name not in ("from_at", "to_at")]
+def _of_kind(columns: Mapping[str, str], *, text: bool) -> list[str]:
+    return [name for name, kind in columns.items() if name not in APART and (kind in WORDY) is text]
 
 
-def _plain(value: Any) -> Any:
-    if value is None or isinstance(value, dict):
-        return value
-    return str(value) if isinstance(value, str) else None if np.isnan(value) else float(value)
+def _text(value: Any) -> str:
+    """A document as JSON, "" for none; a text as it is."""
+    return value if isinstance(value, str) else "" if value is None else msgspec.json.encode(value).decode()
 
 
-def unpack(blob: bytes) -> Kept:
-    """The inverse of `pack`."""
-    as_of, until, present, row, lists = _unpack.decode(blob[8:])
-    return Kept(float(struct.unpack(">Q", blob[:8])[0]), as_of, until, present, row, lists)
-
-
-def _facts(entity: Entity, spine: Spine, kept: Sequence[Kept], calendar: Calendar) -> Facts:
-    names = {name: kind for name, kind in entity.row_columns.items() if name != "until"}
-    rows = {
-        name: _column(kind, [one.row[place] for one in kept])
-        for place, (name, kind) in enumerate(names.items())
-    }
-    return Facts(
-        spine.ids,
-        spine.as_of,
-        spine.known_at,
-        rows,
-        np.array([one.present for one in kept], dtype=bool),
-        {
-            s.name: _lists(s.columns, [one.lists[place] for one in kept])
-            for place, s in enumerate(entity.lists)
-        },
-        calendar,
-        np.array([one.until for one in kept]),
-    )
-
-
-def _lists(columns: Mapping[str, str], lists: Sequence[list[list[Any]]]) -> Events:
-    lengths = np.array([len(one[0]) for one in lists], dtype=np.int64)
-    stop = np.cumsum(lengths)
-    stored = [name for name in columns if name not in ("from_at", "to_at")]
-    read = {
-        name: _column(columns[name], [value for one in lists for value in one[place]])
-        for place, name in enumerate(stored)
-    }
-    size = int(stop[-1]) if len(stop) else 0
-    return Events(
-        stop - lengths, stop, {**read, "from_at": np.full(size, -np.inf), "to_at": np.full(size, np.inf)}
-    )
-
-
-def _column(kind: str, values: Sequence[Any]) -> Array:
-    if not values:
-        return empty_column(kind, 0)
-    if kind == "json":
-        documents = np.full(len(values), None, dtype=object)
-        documents[:] = values
-        return documents
+def _wordy(kind: str, values: Sequence[str]) -> Array:
+    """The inverse of `_text`, for a column."""
     if kind == "text":
         return np.array(values, dtype=np.str_)
-    return np.array([np.nan if value is None else value for value in values], dtype=np.float64)
+    documents: Array = np.full(len(values), None, dtype=object)
+    documents[:] = [msgspec.json.decode(text) if text else None for text in values]
+    return documents
+
+
+def _packed(events: Events, index: int, known_at: float, columns: Mapping[str, str]) -> Packed:
+    """The rows of one pair's list that are known."""
+    rows = np.arange(events.start[index], events.stop[index])
+    rows = rows[(events["from_at"][rows] <= known_at) & (known_at < events["to_at"][rows])]
+    numbers = [events[name][rows] for name in _of_kind(columns, text=False)]
+    codes, counts, words = [], [], []
+    for name in _of_kind(columns, text=True):
+        column = events[name][rows].tolist()
+        known = sorted(set(column))  # in order, so that lists of equal words look alike
+        place = {word: code for code, word in enumerate(known)}
+        codes.append([place[word] for word in column])
+        counts.append(str(len(known)))
+        words += known
+    return Packed(
+        len(rows),
+        np.array(numbers, dtype=np.float64).T.tobytes(),
+        np.array(codes, dtype=np.uint16).T.tobytes(),
+        SEPARATOR.join([*counts, *words]).encode(),
+    )
+
+
+class Lazy(Mapping[str, T]):
+    """A mapping whose values are made when they are first asked for: few features read every list and column."""
+
+    def __init__(self, makers: Mapping[str, Callable[[], T]]) -> None:
+        self._makers = makers
+        self._made: dict[str, T] = {}
+
+    def __getitem__(self, name: str) -> T:
+        if name not in self._made:
+            self._made[name] = self._makers[name]()
+        return self._made[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._makers)
+
+    def __len__(self) -> int:
+        return len(self._makers)
+
+
+class Layout:
+    """Where the parts of an entity's packed facts lie."""
+
+    def __init__(self, entity: Entity) -> None:
+        self.kinds = entity.row_columns
+        self.row_numbers, self.row_texts = (_of_kind(entity.row_columns, text=kind) for kind in (False, True))
+        self.lists = [
+            (s.name, _of_kind(s.columns, text=False), _of_kind(s.columns, text=True)) for s in entity.lists
+        ]
+        self.begin = 8 + 4 * (1 + 2 * len(self.lists))
+        self.texts = self.begin + 8 * (3 + len(self.row_numbers))
+
+    def unpack(self, blob: bytes) -> Kept:
+        """The inverse of `pack`."""
+        as_of, until = _HEAD.unpack_from(blob, self.begin)
+        return Kept(int.from_bytes(blob[:8]), as_of, until, blob)
+
+    def facts(self, spine: Spine, kept: Sequence[Kept], calendar: Calendar) -> Facts:
+        """What is kept of many entities, as arrays."""
+        begin, end, blobs = self.begin, self.texts, [one.blob for one in kept]
+        numbers = np.frombuffer(b"".join([blob[begin:end] for blob in blobs])).reshape(len(kept), -1).T.copy()
+        sizes = np.frombuffer(b"".join([blob[8:begin] for blob in blobs]), dtype=np.uint32)
+        sizes = sizes.reshape(len(kept), -1).astype(np.int64)
+        ends = (end + sizes[:, 0]).tolist()
+        rows = dict(zip(self.row_numbers, numbers[3:], strict=True))
+        if self.row_texts:
+            texts = [blob[end:stop].decode().split(SEPARATOR) for blob, stop in zip(blobs, ends, strict=True)]
+            rows |= {
+                name: _wordy(self.kinds[name], column)
+                for name, column in zip(self.row_texts, zip(*texts, strict=True), strict=True)
+            }
+        lists = Lazy(self._lists(blobs, sizes))
+        return Facts(
+            spine.ids, spine.as_of, spine.known_at, rows, numbers[2] > 0, lists, calendar, numbers[1]
+        )
+
+    def _lists(self, blobs: Sequence[bytes], sizes: Array) -> dict[str, Callable[[], Events]]:
+        """How to read each list, by the places of its parts in each of the blobs."""
+        found: dict[str, Callable[[], Events]] = {}
+        at = self.texts + sizes[:, 0]
+        for place, (name, numbers, texts) in enumerate(self.lists):
+            size, words = sizes[:, 1 + 2 * place], sizes[:, 2 + 2 * place]
+            cuts = np.cumsum([at, 8 * len(numbers) * size, 2 * len(texts) * size, words], axis=0)
+            found[name] = partial(_events, blobs, cuts.tolist(), size, numbers, texts)
+            at = cuts[-1]
+        return found
+
+
+def layout(entity: Entity) -> Layout:
+    """The entity's layout, made once."""
+    found = _LAYOUTS.get(entity.fingerprint)
+    if found is None:
+        found = _LAYOUTS[entity.fingerprint] = Layout(entity)
+    return found
+
+
+_LAYOUTS: dict[str, Layout] = {}
+
+
+def _events(
+    blobs: Sequence[bytes], cuts: list[list[int]], lengths: Array, plain: Sequence[str], texts: Sequence[str]
+) -> Events:
+    numbers, codes, words = (
+        [blob[begin:end] for blob, begin, end in zip(blobs, cuts[part], cuts[part + 1], strict=True)]
+        for part in range(3)
+    )
+    stop = np.cumsum(lengths)
+    size = int(stop[-1]) if len(stop) else 0
+    read: dict[str, Callable[[], Array]] = {
+        "from_at": lambda: np.full(size, -np.inf),
+        "to_at": lambda: np.full(size, np.inf),
+    }
+    matrix = np.frombuffer(b"".join(numbers)).reshape(size, len(plain))
+    read |= {name: partial(np.ascontiguousarray, matrix[:, place]) for place, name in enumerate(plain)}
+    if texts:
+        coded = np.frombuffer(b"".join(codes), dtype=np.uint16).reshape(size, len(texts))
+        seen: dict[
+            bytes, int
+        ] = {}  # the same few words stand beside most lists: each collection is read once
+        which = np.repeat(
+            np.array([seen.setdefault(one, len(seen)) for one in words], dtype=np.int64), lengths
+        )
+        listed = [_by_column(one.decode().split(SEPARATOR), len(texts)) for one in seen]
+        for place, name in enumerate(texts):
+            read[name] = partial(_words, [one[place] for one in listed], which, coded[:, place])
+    return Events(stop - lengths, stop, Lazy(read))
+
+
+def _words(own: Sequence[Sequence[str]], which: Array, codes: Array) -> Array:
+    """A column of texts: `which` collection of words each row's code belongs to."""
+    if not len(codes):
+        return empty_column("text", 0)
+    begins = np.cumsum([0, *(len(one) for one in own)])[:-1]
+    found: Array = np.array([word for one in own for word in one], dtype=np.str_)[begins[which] + codes]
+    return found
+
+
+def _by_column(words: list[str], width: int) -> list[list[str]]:
+    """The words of each column, of a collection that begins with how many there are of each."""
+    ends = list(accumulate(map(int, words[:width]), initial=width))
+    return [words[begin:end] for begin, end in pairwise(ends)]
 
 
 def shifted(facts: Facts, as_of: Array, known_at: Array) -> Facts:

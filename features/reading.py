@@ -5,6 +5,7 @@
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any
 from uuid import UUID
 
@@ -13,7 +14,7 @@ import numpy as np
 
 from features import pipeline
 from features.facts import Array, Calendar, Events, Facts, column, empty, grid, moment
-from features.spec import Entity, FeatureSet, Source
+from features.spec import Entity, Feature, FeatureSet, Source
 
 Fetch = Callable[..., Awaitable[Sequence[Any]]]
 
@@ -132,10 +133,21 @@ def _events(source: Source, spine: Spine, records: Sequence[Any]) -> Events:
     return Events(bounds[:, 0], bounds[:, 1], read)
 
 
-async def facts_of(load: Load, entities: Mapping[str, Entity], entity: Entity, spine: Spine) -> Facts:
-    """Facts with the company's priors beside them, where the entity's features ask for those."""
+PRIORS = frozenset(["company_prior", "company_conversion_prior"])
+
+
+@cache
+def reads_priors(feature: Feature) -> bool:
+    """Whether the feature is drawn to what is usual in the company."""
+    return not PRIORS.isdisjoint(feature.columns)
+
+
+async def facts_of(
+    load: Load, entities: Mapping[str, Entity], entity: Entity, spine: Spine, wanted: Sequence[Feature]
+) -> Facts:
+    """Facts with the company's priors beside them, where one of the features asks for those."""
     facts = await load(entity, spine)
-    if entity.parents != {"company": ""}:
+    if entity.parents != {"company": ""} or not any(map(reads_priors, wanted)):
         return facts
     company, index = parent_spine(facts, entities["company"], "")
     background = await load(entities["company"], company)
@@ -150,16 +162,15 @@ async def values(
 ) -> dict[str, Array]:
     """The set's columns for each pair. With `facts` those are taken for the entity itself: what if."""
     entity = feature_set.entities[feature_set.entity]
-    own = facts or await facts_of(load, feature_set.entities, entity, spine)
-    found: dict[str, Array] = {
-        f.name: f.compute(own) for f in feature_set.features if f.entity == entity.name
-    }
+    mine = [f for f in feature_set.features if f.entity == entity.name]
+    own = facts or await facts_of(load, feature_set.entities, entity, spine, mine)
+    found: dict[str, Array] = {f.name: f.compute(own) for f in mine}
     for name, link in entity.parents.items():
         wanted = [f for f in feature_set.features if f.entity == name]
         if not wanted:
             continue
         parents, index = parent_spine(own, feature_set.entities[name], link)
-        theirs = await facts_of(load, feature_set.entities, feature_set.entities[name], parents)
+        theirs = await facts_of(load, feature_set.entities, feature_set.entities[name], parents, wanted)
         for f in wanted:
             found[f.name] = _gather(f.compute(theirs), theirs.present, index, is_category=f.is_category)
     return {name: np.asarray(found[name]) for name in feature_set.names}

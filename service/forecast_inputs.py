@@ -208,7 +208,8 @@ async def _score_then(database: Database, voice: Voice, rows: list[dict[str, Any
         part = rows[start : start + CHUNK]
         at = np.full(len(part), instant(now))
         spine = Spine([str(row["id"]) for row in part], at, at)
-        facts = await facts_of(load, entities, entities[voice.feature_set.entity], spine)
+        entity, read = entities[voice.feature_set.entity], voice.feature_set.features
+        facts = await facts_of(load, entities, entity, spine, read)
         columns = await values(load, voice.feature_set, spine, facts)
         curves = await asyncio.to_thread(voice.won_by_week, columns, facts)
         for row, curve in zip(part, curves, strict=True):
