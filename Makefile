@@ -2,7 +2,7 @@
 # Paths in recipes are relative to this folder, so that a space in its name harms nothing.
 
 .DEFAULT_GOAL := help
-.PHONY: help python run test check fmt clean bench report soak notebook shots install install-dev frontend
+.PHONY: help python run test check fmt clean bench bench-feast report soak notebook shots install install-dev frontend
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -18,6 +18,7 @@ help:
 	@echo 'make test      the whole test suite, on servers of its own'
 	@echo 'make check     lint, types, house rules        make fmt    format'
 	@echo 'make bench     measurements beside their limits make report the model report'
+	@echo 'make bench-feast   the feature store beside Feast, which is installed apart'
 	@echo 'make soak      the long proofs                  make notebook  JupyterLab on the running product'
 	@echo 'make shots     screenshots of the pages         make clean  remove what was built, never the data'
 
@@ -54,6 +55,9 @@ fmt: install-dev
 
 bench: install-dev frontend
 	@exec $(BIN)/python -m tests.bench $(if $(SIZE),--size $(SIZE))
+
+bench-feast: install-dev frontend
+	@exec $(BIN)/python -m tests.bench.beside_feast
 
 report: install
 	@exec $(BIN)/python -m training.report

@@ -219,6 +219,7 @@ FIELDS = {
 """Column of facts → the field that it comes from, where the names differ."""
 
 
+@lru_cache(maxsize=4096)  # asked of every feature at every question; those of custom fields come and go
 def fields_of(feature: Feature) -> frozenset[tuple[str, str]]:
     """(resource, field) of all that a feature tells something about: who may not see those may not see it."""
     if (field := custom.field_of(feature.name)) is not None:

@@ -312,17 +312,15 @@ class Layout:
     def facts(self, spine: Spine, kept: Sequence[Kept], calendar: Calendar) -> Facts:
         """What is kept of many entities, as arrays."""
         begin, end, blobs = self.begin, self.texts, [one.blob for one in kept]
-        numbers = np.frombuffer(b"".join([blob[begin:end] for blob in blobs])).reshape(len(kept), -1).T.copy()
+        numbers = np.frombuffer(b"".join([blob[begin:end] for blob in blobs]))
+        numbers = numbers.reshape(len(kept), 3 + len(self.row_numbers)).T.copy()
         sizes = np.frombuffer(b"".join([blob[8:begin] for blob in blobs]), dtype=np.uint32)
-        sizes = sizes.reshape(len(kept), -1).astype(np.int64)
+        sizes = sizes.reshape(len(kept), 1 + 2 * len(self.lists)).astype(np.int64)
         ends = (end + sizes[:, 0]).tolist()
         rows = dict(zip(self.row_numbers, numbers[3:], strict=True))
-        if self.row_texts:
-            texts = [blob[end:stop].decode().split(SEPARATOR) for blob, stop in zip(blobs, ends, strict=True)]
-            rows |= {
-                name: _wordy(self.kinds[name], column)
-                for name, column in zip(self.row_texts, zip(*texts, strict=True), strict=True)
-            }
+        texts = [blob[end:stop].decode().split(SEPARATOR) for blob, stop in zip(blobs, ends, strict=True)]
+        for place, name in enumerate(self.row_texts):
+            rows[name] = _wordy(self.kinds[name], [one[place] for one in texts])
         lists = Lazy(self._lists(blobs, sizes))
         return Facts(
             spine.ids, spine.as_of, spine.known_at, rows, numbers[2] > 0, lists, calendar, numbers[1]

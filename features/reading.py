@@ -5,7 +5,7 @@
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
@@ -136,7 +136,7 @@ def _events(source: Source, spine: Spine, records: Sequence[Any]) -> Events:
 PRIORS = frozenset(["company_prior", "company_conversion_prior"])
 
 
-@cache
+@lru_cache(maxsize=4096)
 def reads_priors(feature: Feature) -> bool:
     """Whether the feature is drawn to what is usual in the company."""
     return not PRIORS.isdisjoint(feature.columns)

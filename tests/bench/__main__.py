@@ -1,6 +1,6 @@
 """`make bench`: one table, each figure beside its limit.
 
-Parts: requests, maven, files, scores, scoring, promotions, activities, duplicates, product; by default all.
+Parts: requests, maven, files, scores, scoring, promotions, features, activities, duplicates, product; by default all.
 `--size` measures reads at a size alone.
 """
 
@@ -11,10 +11,10 @@ from pathlib import Path
 import click
 
 from service.settings import ROOT
-from tests.bench import activities, files, imports, product, promotions, requests, scale, scoring, sets
+from tests.bench import activities, features, files, imports, product, promotions, requests, scale, scoring, sets
 from tests.bench.table import Row, render
 
-PARTS = ("requests", "maven", "files", "scores", "scoring", "promotions", "activities", "duplicates", "product")
+PARTS = ("requests", "maven", "files", "scores", "scoring", "promotions", "features", "activities", "duplicates", "product")
 
 
 def main() -> int:
@@ -55,6 +55,8 @@ def main() -> int:
             found += scoring.rows()
         elif part == "promotions":
             found += promotions.rows()
+        elif part == "features":
+            found += features.rows()
         elif part == "duplicates":
             found += sets.rows(chosen.rows)
         else:
