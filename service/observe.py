@@ -42,6 +42,12 @@ async def metrics(database: Database) -> bytes:
     return generate_latest()
 
 
+TRACES = structlog.processors.ExceptionRenderer(
+    structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
+)
+"""Errors with their frames and without the frames' values: those are people's data, and to print a page's takes long."""
+
+
 def configure(level: str = "info", stream: TextIO = sys.stdout) -> None:
     """One JSON object a line on `stream`, for our own logs and for those of every library, with the request's id."""
     shared: list[structlog.typing.Processor] = [
@@ -62,7 +68,7 @@ def configure(level: str = "info", stream: TextIO = sys.stdout) -> None:
             foreign_pre_chain=[structlog.stdlib.add_logger_name, *shared],
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                structlog.processors.dict_tracebacks,
+                TRACES,
                 structlog.processors.JSONRenderer(),
             ],
         )

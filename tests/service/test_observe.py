@@ -50,6 +50,15 @@ def test_an_error_keeps_its_trace_on_one_line(lines: io.StringIO) -> None:
     assert json.loads(line)["exception"][0]["exc_value"] == "no good"
 
 
+def test_what_an_error_had_at_hand_is_not_logged(lines: io.StringIO) -> None:
+    secret = "canary-".join(["", "in a local"])
+    try:
+        raise ValueError(len(secret))
+    except ValueError:
+        structlog.get_logger().exception("crashed")
+    assert "canary" not in lines.getvalue()
+
+
 def test_everyday_talk_of_libraries_is_left_out(lines: io.StringIO) -> None:
     logging.getLogger("httpx").info("HTTP Request: GET")
     logging.getLogger("some.library").debug("detail")
