@@ -1,7 +1,10 @@
 """Online equals offline, later events change nothing, and every engine reads the same text alike."""
 
+import asyncio
+import sys
 from collections.abc import AsyncIterator, Sequence
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -17,12 +20,13 @@ from features.facts import Array, Calendar, instant
 from features.online import Online
 from features.reading import Spine, loader, values
 from features.spec import FeatureSet, Source
-from tests.features.world import DAYS, World, fill
+from tests.features.world import DAYS, FOREVER, World, fill
 from tests.features.world import instant as hour
 from tests.servers import Servers
 
 pytestmark = pytest.mark.anyio
 
+ROOT = Path(__file__).parents[2]
 CALENDAR = Calendar()
 FAR = Calendar("Pacific/Auckland", 7)
 """A company on the other side of the day, whose year begins in July."""
@@ -233,3 +237,65 @@ def run_in_duckdb(engine: duckdb.DuckDBPyConnection, source: Source, asked: Spin
     rows = [(*pair, number) for number, pair in enumerate(zip(*asked.parameters(), strict=True), start=1)]
     engine.executemany("INSERT INTO given_spine VALUES (?, ?, ?, ?)", rows)
     return pl.from_arrow(engine.sql(source.text("duckdb")).to_arrow_table()).rows()
+
+
+FRESH = """
+import asyncio, sys
+from datetime import datetime
+import asyncpg, polars as pl
+from features.catalogue import SETS, widened
+from features.offline import digest, historical
+from tests.features.test_parity import FIELDS
+
+async def named(url, path, now):
+    connection = await asyncpg.connect(url, server_settings={"timezone": "UTC"})
+    wanted = widened(SETS["deal_win"], FIELDS)
+    frame = await historical(
+        connection.fetch, wanted, pl.read_parquet(path), labels=("won_30d", "won_at_last"), now=datetime.fromisoformat(now)
+    )
+    print(digest(frame))
+    await connection.close()
+
+asyncio.run(named(*sys.argv[1:]))
+"""
+"""What another process does to make the same set."""
+
+
+async def test_a_set_keeps_its_name_after_a_restart_and_10_000_later_events(
+    history: asyncpg.Connection, servers: Servers, database_name: str, tmp_path: Path
+) -> None:
+    world, cut = World(5), hour(120 * 24)
+    pairs = {pair for pair in world.spine(world.deals, 400) if pair[1] <= cut}
+    asked = pl.DataFrame(
+        {"entity_id": [str(name) for name, _ in sorted(pairs)], "as_of": [at for _, at in sorted(pairs)]},
+        schema={"entity_id": pl.String, "as_of": pl.Datetime("us", "UTC")},
+    )
+    asked.write_parquet(tmp_path / "spine.parquet")
+
+    async def named() -> str:
+        url = servers.owner_url(database_name)
+        command = [sys.executable, "-c", FRESH, url, str(tmp_path / "spine.parquet"), cut.isoformat()]
+        process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE, cwd=ROOT)
+        told, _ = await process.communicate()
+        assert process.returncode == 0
+        return told.decode().strip()
+
+    await fill(history, world.known_by(cut))
+    first = await named()
+    rows, old = world.whole(), world.rows["activities"]
+    later = [
+        world.random.choice(old)
+        | {
+            "id": world.new_id(),
+            "version": 1,
+            "known_from": cut + timedelta(seconds=1 + n),
+            "known_to": FOREVER,
+        }
+        for n in range(10_000)
+    ]
+    await fill(history, rows | {"activities": [*old, *later]})
+    assert await named() == first
+    # and it can be told apart: the same events known a moment earlier make another set
+    early = [row | {"known_from": hour(0)} for row in later[:50]]
+    await fill(history, rows | {"activities": [*old, *early]})
+    assert await named() != first
