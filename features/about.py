@@ -24,6 +24,7 @@ COUNTED = frozenset(
         "pushes",
         "changes",
         "visits",
+        "notes",
         "comments",
         "items",
     ]

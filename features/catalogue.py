@@ -10,6 +10,7 @@ from features import (
     custom,
     leads,
     lines,
+    notes,
     opportunities,
     pipeline,
     reps,
@@ -39,6 +40,7 @@ DEALS: tuple[Feature, ...] = (
     *stakeholders.FEATURES,
     *lines.FEATURES,
     *rooms.FEATURES,
+    *notes.FEATURES,
 )
 """All that is known of a deal."""
 
@@ -95,7 +97,7 @@ class Gone(LookupError):
 SAME: dict[str, tuple[str, str]] = {
     "opportunity": (
         "9670b7f1fbc0672b1b6a68401575eaea454ccc4c94616f0f15d6481588ca5646",
-        "ebfc4b63d7891f60a9dddfb07aa5411a9cf1f0b4f4ee22c7edbd0440bd0bbef7",
+        "998ab9fa0eb4aa3fc8100c9631d270b5723370b25b88ded355e08f1af6cf3319",
     ),
     "account": (
         "e1718849f5c7bdcac77897e25ee5d8f30accfb66d7670e21e9dceaa1edfe7bba",
@@ -184,6 +186,7 @@ RESOURCES = {
     "deal_stakeholders": "stakeholders",
     "deal_lines": "lines",
     "deal_room": "plan_items",
+    "deal_notes": "notes",
     "lead_activities": "activities",
 }
 """Entity or list → the resource whose fields it shows."""
@@ -209,6 +212,7 @@ FIELDS = {
     "has_next_step": "next_step",
     "competitors": "competitor_ids",
     "status_since": "status",
+    "length": "body",
     "has_phone": "phone",
     "has_company": "company",
     "email_domain": "email",

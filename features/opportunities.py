@@ -5,6 +5,7 @@ import numpy as np
 from features.activities import ACTIVITIES
 from features.facts import Array, Facts, log_amount, weeks_between
 from features.lines import LINES
+from features.notes import NOTES
 from features.rooms import ROOM
 from features.spec import Entity, Source, feature, features_in
 from features.stakeholders import STAKEHOLDERS
@@ -46,6 +47,7 @@ DEAL = Entity(
         STAKEHOLDERS,
         LINES,
         ROOM,
+        NOTES,
     ),
     parents={"account": "account_id", "user": "owner_id", "company": ""},
 )

@@ -51,7 +51,7 @@ REACTIONS: dict[str, tuple[Reaction, ...]] = {
     "room.viewed": (score_deal, notify, deliver),
     "contact.*": (look_alike, deliver),
     "user.*": (refresh, deliver),
-    "note.*": (index_text, deliver),
+    "note.*": (score_deal, index_text, deliver),
     "battle_card.*": (index_text, deliver),
     "playbook.*": (index_text, deliver),
     "recommendation.created": (deliver,),

@@ -126,6 +126,14 @@ def _amount(row: Values) -> tuple[str, Any]:
     return text, round(float(np.expm1(float(row["amount_log"]))), 2)
 
 
+def _notes(row: Values) -> tuple[str, Any]:
+    recent = _whole(row, "notes_28d")
+    text = f"{_some(recent, 'note')} written in the last 28 days"
+    if not recent and _has(row, "days_since_note"):
+        text = f"No note for {_some(_whole(row, 'days_since_note'), 'day')}"
+    return text, recent
+
+
 def _room(row: Values) -> tuple[str, Any]:
     guests, said = _whole(row, "room_guests_14d"), _whole(row, "guest_comments_28d")
     text = (
@@ -250,6 +258,7 @@ DEAL_GROUPS = (
                        "days_to_next_meeting"), _meetings),
     Group("amount", ("amount_log", "amount_change_ratio", "amount_changes"), _amount),
     Group("people", ("stakeholder_count", "champion_present", "buyer_present", "supporters_less_opponents"), _people),
+    Group("notes", ("notes_28d", "days_since_note", "note_length_log"), _notes),
     Group("room", ("room_visits_14d", "room_visit_trend", "room_guests_14d", "days_since_room_visit",
                    "guest_comments_28d"), _room),
     Group("plan", ("plan_items_open", "plan_items_done", "plan_items_overdue_theirs", "plan_items_overdue_ours"), _plan),

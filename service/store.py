@@ -115,6 +115,7 @@ async def touched(database: Database, jobs: Iterable[Job]) -> dict[str, set[UUID
         "activity",
         "line",
         "stakeholder",
+        "note",
         "comment",
         "plan_item",
         "guest_link",
@@ -142,6 +143,8 @@ _ABOUT = {
     " /* access:lines */",
     "stakeholder": "SELECT DISTINCT opportunity_id FROM history.stakeholders"
     f" WHERE id = ANY($1::uuid[]) AND {_RECENT} /* access:stakeholders */",
+    "note": f"SELECT DISTINCT opportunity_id FROM history.notes WHERE id = ANY($1::uuid[]) AND {_RECENT}"
+    " /* access:notes */",
     "comment": f"SELECT DISTINCT opportunity_id FROM history.comments WHERE id = ANY($1::uuid[]) AND {_RECENT}"
     " /* access:comments */",
     "plan_item": f"SELECT DISTINCT opportunity_id FROM history.plan_items WHERE id = ANY($1::uuid[]) AND {_RECENT}"
@@ -156,6 +159,7 @@ _ENTITIES_OF = {
     "activity": ("opportunity", "lead", "account", "user"),
     "line": ("opportunity",),
     "stakeholder": ("opportunity",),
+    "note": ("opportunity",),
     "comment": ("opportunity",),
     "plan_item": ("opportunity",),
     "guest_link": ("opportunity",),

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from features import catalogue, leads, opportunities, rooms
+from features import catalogue, leads, notes, opportunities, rooms
 from features.catalogue import ENTITIES, SAME, SETS, Gone, is_meant, learned_on
 from features.spec import Entity, Source, definition, formerly
 
@@ -15,7 +15,7 @@ WRITTEN = "853e17821488894d5089ca9a0cbe278ed8051ce75b76f587ada2ea38938054d1"
 
 def names_then() -> dict[str, str]:
     """Feature → the name of its definition then."""
-    since = {f.name for f in rooms.FEATURES}
+    since = {f.name for f in (*rooms.FEATURES, *notes.FEATURES)}
     learned = {f.name: f for known in SETS.values() for f in known.features if f.name not in since}
     return {name: formerly(f, SAME[f.entity][0]) for name, f in learned.items()}
 

@@ -214,6 +214,7 @@ async def in_duckdb(history: asyncpg.Connection) -> duckdb.DuckDBPyConnection:
         "room_visits",
         "comments",
         "plan_items",
+        "notes",
     ):
         kinds = await history.fetch(
             "SELECT a.attname, format_type(a.atttypid, NULL) AS kind FROM pg_attribute a"

@@ -72,6 +72,13 @@ def slowly(world: World, deal: UUID, at: datetime) -> dict[str, float | str] | N
     found["guest_comments_28d"] = sum(
         row["side"] == "theirs" and at - row["created_at"] < timedelta(days=28) for row in said
     )
+    texts = [
+        row
+        for row in known(world, "notes", at)
+        if row["opportunity_id"] == deal and row["kind"] == "note" and not row["is_private"]
+    ]
+    found["notes_28d"] = sum(at - row["created_at"] < timedelta(days=28) for row in texts)
+    found["note_length_log"] = np.log1p(sum(len(row["body"]) for row in texts))
     plan = [row for row in known(world, "plan_items", at) if row["opportunity_id"] == deal]
     late = [r for r in plan if r["status"] == "open" and r["due_date"] and r["due_date"] < at.date()]
     found["plan_items_done"] = sum(row["status"] == "done" for row in plan)
@@ -157,6 +164,7 @@ async def test_a_fault_in_the_counting_is_seen(
         ("deal_activities", "AND NOT a.is_deleted|", "activities_90d"),
         ("deals", "v.competitors, v.custom|v.competitors, NULL", "opportunity_cf_seats"),
         ("deal_room", "AND NOT c.is_deleted|", "guest_comments_28d"),
+        ("deal_notes", "AND NOT n.is_deleted|", "notes_28d"),
         ("deal_room", "p.status, p.due_date|'open', p.due_date", "plan_items_done"),
     ],
 )

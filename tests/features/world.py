@@ -23,7 +23,7 @@ CATALOGUES = ("stages", "products", "users", "teams")
 EDGES = (7, 14, 28, 90)
 TABLES = (
     "stages", "products", "users", "teams", "accounts", "contacts", "opportunities", "activities", "stakeholders",
-    "lines", "leads", "guest_links", "comments", "plan_items",
+    "lines", "leads", "guest_links", "comments", "plan_items", "notes",
 )  # fmt: skip
 
 Row = dict[str, Any]
@@ -315,6 +315,19 @@ class World:
                     {"guest_link_id": link, "opened_at": instant(seen), "recorded_at": instant(seen)}
                 )
                 self._happens(instant(seen), deal, {})
+        for _ in range(self.random.randrange(4)):
+            at = self._hour(0, until)
+            written = {
+                "opportunity_id": deal,
+                "created_at": instant(at),
+                "body": "x" * self.random.choice([5, 80]),
+                "kind": self.random.choice(["note", "note", "win_loss"]),
+                "is_private": self.random.random() < 0.2,
+                "deleted_at": None,
+            }
+            other = [(instant(at + 100), written | {"deleted_at": instant(at + 100)})]
+            other = self.random.choice([[], other, [(instant(at + 60), written | {"body": "shorter"})]])
+            self.versions("notes", self.new_id(), [(instant(at), written), *other])
         for _ in range(self.random.randrange(4)):
             at = self._hour(0, until)
             said = {
