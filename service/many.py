@@ -9,7 +9,7 @@ from service.access import Actor, guard
 from service.db import Database, Params, Tx
 from service.errors import Conflict, Forbidden, Invalid, Pointer, Problem
 from service.resource import Resource, Row
-from service.writes import drafted, insert, pointed_at
+from service.writes import OWNER, drafted, insert, no_such, pointed_at
 
 MOST_FAULTS = 100
 
@@ -69,16 +69,17 @@ async def _check_references(tx: Tx, resource: Resource, actor: Actor, rows: Sequ
     faults: list[Pointer] = []
     for table in {table for _, _, table, _ in wanted}:
         params = Params([list({one for _, _, name, one in wanted if name == table})])
+        active = "r.is_active" if table == "users" else "TRUE"
         found = await tx.fetch(
-            f"SELECT r.id FROM {table} r WHERE r.id = ANY($1::uuid[]) AND r.deleted_at IS NULL"
+            f"SELECT r.id, {active} AS is_active FROM {table} r WHERE r.id = ANY($1::uuid[]) AND r.deleted_at IS NULL"
             f" AND {guard(actor, table, 'r', params)} FOR KEY SHARE OF r",
             *params,
         )
-        there = {row["id"] for row in found}
+        there = {row["id"]: row["is_active"] for row in found}
         faults += [
-            {"pointer": f"/items/{index}/{name}", "detail": "there is no such record"}
+            {"pointer": f"/items/{index}/{name}", "detail": no_such(name)}
             for index, name, of, one in wanted
-            if of == table and one not in there
+            if of == table and not there.get(one, False) and (one not in there or name == OWNER)
         ]
     refuse(faults)
 

@@ -17,6 +17,7 @@ from service.resource import Resource
 
 REFERENCE = "#/components/schemas/{name}"
 PROBLEM_REF = {"$ref": REFERENCE.format(name="Problem")}
+API = "/api/v1"
 TITLE, VERSION = "Sales intelligence", "1"
 _COMMON = (401, 403, 429)
 _ROLES = {
@@ -50,9 +51,7 @@ _PROBLEM = {
 
 def document(app: Litestar) -> dict[str, Any]:
     """The whole document, as plain data."""
-    routes = [
-        route for route in app.routes if isinstance(route, HTTPRoute) and route.path.startswith("/api/v1")
-    ]
+    routes = [route for route in app.routes if isinstance(route, HTTPRoute) and route.path.startswith(API)]
     known, schemas = _components([handler for route in routes for handler in route.route_handlers])
     paths: dict[str, dict[str, Any]] = {}
     for route in routes:
@@ -63,6 +62,7 @@ def document(app: Litestar) -> dict[str, Any]:
             if method != "OPTIONS"
         }
         paths[re.sub(r"\{(\w+):\w+\}", r"{\1}", route.path)] = operations
+    _link(paths)
     return {
         "openapi": "3.1.0",
         "info": {"title": TITLE, "version": VERSION},
@@ -75,6 +75,33 @@ def document(app: Litestar) -> dict[str, Any]:
             },
         },
         "security": [{"bearer": []}, {"key": []}],
+    }
+
+
+def _link(paths: dict[str, dict[str, Any]]) -> None:
+    """Says at each answer that names a new record, or a job, which operations take its id."""
+    for path, operations in paths.items():
+        responses = operations.get("post", {}).get("responses", {})
+        if f"{path}/{{record_id}}" in paths and "201" in responses:
+            here = {"parent_id": "$request.path.parent_id"} if "{parent_id}" in path else {}
+            links = _links(paths, f"{path}/{{record_id}}", here | {"record_id": "$response.body#/id"})
+            links |= _links(paths, f"{path}/{{parent_id}}", {"parent_id": "$response.body#/id"})
+            responses["201"]["links"] = links
+        if "202" in responses:
+            responses["202"]["links"] = _links(
+                paths, f"{API}/jobs/{{job_id}}", {"job_id": "$response.body#/job"}
+            )
+
+
+def _links(
+    paths: dict[str, dict[str, Any]], below: str, parameters: dict[str, str]
+) -> dict[str, dict[str, Any]]:
+    """A link to each operation under a path that takes these parameters and no others."""
+    return {
+        operation["operationId"]: {"operationId": operation["operationId"], "parameters": parameters}
+        for path, operations in paths.items()
+        if path.startswith(below) and set(re.findall(r"\{(\w+)\}", path)) == set(parameters)
+        for operation in operations.values()
     }
 
 

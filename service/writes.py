@@ -13,6 +13,9 @@ from service.query import sql_type
 from service.resource import Resource, Row
 from service.rules import no_ring
 
+OWNER = "owner_id"
+"""Who is not active any more is given nothing new."""
+
 
 def refuse_hidden(resource: Resource, actor: Actor, values: Row) -> None:
     """Raises for a value of a field that the actor does not see (422: unknown) or may not write (403)."""
@@ -38,12 +41,17 @@ def pointed_at(resource: Resource, actor: Actor, values: Row) -> list[tuple[str,
 
 
 def reference_tests(actor: Actor, wanted: list[tuple[str, str, UUID]], params: Params) -> list[str]:
-    """For each reference, whether its record exists for this actor."""
+    """For each reference, whether its record exists for this actor; an owner is active too."""
     return [
         f"EXISTS (SELECT 1 FROM {table} r WHERE r.id = {params.add(value)} AND r.deleted_at IS NULL"
-        f" AND {guard(actor, table, 'r', params)})"
-        for _, table, value in wanted
+        f"{' AND r.is_active' if name == OWNER else ''} AND {guard(actor, table, 'r', params)})"
+        for name, table, value in wanted
     ]
+
+
+def no_such(name: str) -> str:
+    """What is said of a reference that leads nowhere."""
+    return "is not an active user" if name == OWNER else "there is no such record"
 
 
 async def check_references(run: Tx | Database, resource: Resource, actor: Actor, values: Row) -> None:
@@ -54,12 +62,12 @@ async def check_references(run: Tx | Database, resource: Resource, actor: Actor,
     params = Params()
     found = await run.fetchrow("SELECT " + ", ".join(reference_tests(actor, wanted, params)), *params)
     errors = [
-        {"pointer": f"/{name}", "detail": "there is no such record"}
+        {"pointer": f"/{name}", "detail": no_such(name)}
         for (name, _, _), exists in zip(wanted, found, strict=True)
         if not exists
     ]
     if errors:
-        raise Invalid(f"{errors[0]['pointer']}: there is no such record", errors=errors)
+        raise Invalid(f"{errors[0]['pointer']}: {errors[0]['detail']}", errors=errors)
 
 
 def drafted(resource: Resource, actor: Actor, draft: Row) -> Row:

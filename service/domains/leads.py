@@ -11,7 +11,7 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath
 from msgspec import UNSET
 
-from service import alike
+from service import alike, calendar
 from service import columns as c
 from service.access import Actor, require, visible
 from service.crud import crud
@@ -197,19 +197,23 @@ def change(lead: Row, to: str, reason: str | None, now: datetime) -> Row:
 
 
 async def fewest_open_leads(tx: Tx, actor: Actor, lead: Row) -> tuple[UUID, list[str]]:
-    """Routes a lead to the seller within reach who has the fewest open leads (the oldest seller among equals)."""
+    """Routes a lead to the seller within reach, here today, who has the fewest open leads (the oldest among equals)."""
     params = Params()
+    today = params.add((await calendar.company(tx)).today(datetime.now(UTC)))
     reach = "TRUE" if actor.sees_all else f"u.id = ANY({params.add(actor.owners_text)}::text::uuid[])"
     seen = visible(actor, "leads", "l", params)
     row = await tx.fetchrow(
         "SELECT u.id, u.name, (SELECT count(*) FROM leads l WHERE l.owner_id = u.id AND l.deleted_at IS NULL"
         f" AND l.status IN ('new', 'working', 'nurturing', 'qualified') AND {seen}) AS load"
         f" FROM users u WHERE u.role = 'rep' AND u.is_active AND u.deleted_at IS NULL AND {reach}"
+        f" AND {today}::date BETWEEN coalesce(u.start_date, '-infinity') AND coalesce(u.end_date, 'infinity')"
+        " AND NOT EXISTS (SELECT 1 FROM jsonb_array_elements(u.absences) a"
+        f" WHERE {today}::date BETWEEN (a ->> 'start_date')::date AND (a ->> 'end_date')::date)"
         " ORDER BY load, u.id LIMIT 1",
         *params,
     )
     if row is None:
-        raise Conflict("There is no active rep to give the lead to: name one as owner_id.")
+        raise Conflict("There is no active rep here today to give the lead to: name one as owner_id.")
     return row["id"], [f"{row['name']} has the fewest open leads: {row['load']}."]
 
 

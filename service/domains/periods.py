@@ -1,5 +1,6 @@
 """Periods: months, quarters and years of the company's own calendar, by key (`2026Q4`)."""
 
+from collections.abc import Iterator
 from datetime import date, datetime
 from typing import Annotated, Literal
 from uuid import UUID
@@ -11,8 +12,9 @@ from service import columns as c
 from service.access import Actor
 from service.crud import crud
 from service.db import business_table
+from service.errors import Pointer
 from service.resource import Resource, Row
-from service.rules import in_order, not_itself, refuse
+from service.rules import fault, in_order, not_itself, refuse
 from service.shapes import Draft, Line, Maybe, item_of, patch_of
 
 Type = Literal["month", "quarter", "year"]
@@ -41,7 +43,8 @@ periods = business_table(
 
 
 Key = Annotated[str, Meta(pattern=r"^[0-9]{4}([A-Za-z0-9-]{0,12})$", max_length=16)]
-Year = Annotated[int, Meta(ge=1900, le=9000)]
+FIRST_YEAR, LAST_YEAR = 1900, 9000
+Year = Annotated[int, Meta(ge=FIRST_YEAR, le=LAST_YEAR)]
 
 
 class PeriodDraft(Draft, kw_only=True):
@@ -62,9 +65,16 @@ Period = item_of(periods, PeriodDraft)
 # Rules ---------------------------------------------------------------------------------------------
 
 
+def _years(row: Row) -> Iterator[Pointer]:
+    """The fiscal year follows from the dates: they lie where it may."""
+    for name in ("start_date", "end_date"):
+        if not FIRST_YEAR <= row[name].year <= LAST_YEAR:
+            yield fault(name, f"must be between the years {FIRST_YEAR} and {LAST_YEAR}")
+
+
 def check(new: Row, old: Row | None) -> None:
     """A period ends on or after the day on which it starts."""
-    refuse(in_order(new, "start_date", "end_date"))
+    refuse(in_order(new, "start_date", "end_date"), _years(new))
     not_itself(new, "parent_id")
 
 

@@ -333,6 +333,7 @@ CASES = [
     ("opportunity", {"probability": 0.9}, "/probability"),
     ("opportunity", {"status": "won"}, "/status"),
     ("period", {"end_date": "2026-03-31"}, "/end_date"),
+    ("period", {"start_date": "0404-01-01"}, "/start_date"),
     ("period", {"key": "next"}, "/key"),
     ("playbook", {"criteria": [{"field": "amount", "op": "is", "value": 1}]}, "/criteria/0/op"),
     ("playbook", {"steps": [{"title": "x"}]}, "/steps/0/action"),

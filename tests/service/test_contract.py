@@ -1,6 +1,7 @@
 """The document is the contract: cases that schemathesis makes from it meet no server error and no undocumented answer.
 
-Half of the cases with ids in their path name a record that exists, so that they reach what lies behind the 404.
+Half of the cases with ids in their path name a record that exists, so that they reach what lies behind the 404. Scenarios
+follow the links of the document: what makes a record is followed by what can be done with it, in any order.
 """
 
 import json
@@ -11,10 +12,12 @@ from typing import Any
 import httpx
 import pytest
 import schemathesis
+from anyio import from_thread, to_thread
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from schemathesis import Case, GenerationMode
 from schemathesis.checks import CHECKS, load_all_checks
 from schemathesis.core.failures import Failure, FailureGroup
+from schemathesis.core.transport import Response
 
 from tests.conftest import People
 from tests.service.test_operations import World
@@ -29,6 +32,8 @@ JUDGED = (
     "response_headers_conformance",
     "response_schema_conformance",
 )
+OVER_TIME = ("use_after_free", "ensure_resource_availability")
+"""What is deleted is gone, and what was made is there: judged in scenarios."""
 LEFT_OUT = {"POST /auth/logout", "POST /auth/password"}
 """They end the very session that asks."""
 SEED, MOST_SAID = 7, 500
@@ -39,15 +44,15 @@ async def document(client: httpx.AsyncClient) -> dict[str, Any]:
     return (await client.get("http://testserver.local/schema")).json()  # type: ignore[no-any-return]
 
 
-def made(operation: Any, mode: GenerationMode, count: int, path: dict[str, Any] | None) -> list[Case]:
-    """Some cases of an operation, the same in each run."""
+def made(operation: Any, mode: GenerationMode, count: int) -> list[Case]:
+    """Some cases of an operation, the same in each run. To make one takes longer than to send it."""
     cases: list[Case] = []
 
     @seed(SEED)
     @settings(
         max_examples=count, database=None, phases=[Phase.generate], deadline=None, suppress_health_check=list(HealthCheck)
     )  # fmt: skip
-    @given(case=operation.as_strategy(generation_mode=mode, path_parameters=path))
+    @given(case=operation.as_strategy(generation_mode=mode))
     def collect(case: Case) -> None:
         cases.append(case)
 
@@ -84,10 +89,12 @@ async def sent(client: httpx.AsyncClient, case: Case, headers: dict[str, str]) -
     return await client.send(request)
 
 
-def faults(case: Case, answer: httpx.Response) -> list[str]:
+def faults(
+    case: Case, answer: httpx.Response | Response, checks: tuple[str, ...] = JUDGED, **known: Any
+) -> list[str]:
     """What the checks find, one line each."""
     try:
-        case.validate_response(answer, checks=list(CHECKS.get_by_names(list(JUDGED))))
+        case.validate_response(answer, checks=list(CHECKS.get_by_names(list(checks))), **known)
     except FailureGroup as group:
         found: list[Any] = list(group.exceptions)
     except Failure as failure:
@@ -120,10 +127,73 @@ async def test_the_api_keeps_to_its_document(
         known = {"parent_id": world.ids["deal"]} if "{parent_id}" in name else {}
         if make and "{record_id}" in name:
             known["record_id"] = await make()
-        cases = made(operation, mode, most, None)
-        cases += made(operation, mode, most, known) if known else []
-        for case in cases:
-            count += 1
-            answer = await sent(client, case, people.admin.headers)
-            found += faults(case, answer)
+        for case in made(operation, mode, most):
+            for path in (case.path_parameters, known) if known else (case.path_parameters,):
+                case.path_parameters = case.path_parameters | path
+                count += 1
+                answer = await sent(client, case, people.admin.headers)
+                found += faults(case, answer)
     assert found == [], f"{len(found)} faults in {count} answers:\n" + "\n".join(sorted(set(found)))
+
+
+def workflow(schema: Any, send: Callable[[Case], Response], known: dict[str, str], found: list[str]) -> Any:
+    """Scenarios along the document's links; what the checks find goes into `found`, so that none ends with the first."""
+
+    class Workflow(schema.as_state_machine()):  # type: ignore[misc]  # a class made of the document
+        restored = False
+
+        def before_call(self, case: Case) -> None:
+            """References lead to records that are there, and versions match, or hardly anything would ever happen."""
+            case.headers["If-Match"] = "*"
+            if isinstance(case.body, dict):
+                case.body |= {name: known[name] for name in case.body.keys() & known.keys()}
+
+        def call(self, case: Case, **kwargs: Any) -> Response:
+            return send(case)
+
+        def validate_response(self, response: Response, case: Case, *args: Any, **kwargs: Any) -> None:
+            """The history of a deleted record is there, and so is what was restored."""
+            self.restored = self.restored or case.operation.path.endswith(("/restore", "/undo"))
+            over_time = () if self.restored or case.operation.path.endswith("/history") else OVER_TIME
+            found.extend(faults(case, response, JUDGED + over_time, recorder=self.recorder))
+
+    return Workflow
+
+
+async def test_scenarios_along_its_links_keep_to_the_document(
+    client: httpx.AsyncClient, people: People, document: dict[str, Any], size: Callable[[int, int], int]
+) -> None:
+    world, found, statuses = World(client, people), [], []  # type: ignore[var-annotated]
+    await world.begin()
+    schema = schemathesis.openapi.from_dict(document).exclude(path_regex="/auth/")
+    schema.config.phases.stateful.inference.algorithms = []  # the document says its links itself
+    known = {f"{name}_id": world.ids[name] for name in ("account", "contact", "lead", "product")} | {
+        "opportunity_id": world.ids["deal"],
+        "user_id": world.ids["rep"],
+        "owner_id": world.ids["rep"],
+    }
+
+    def send(case: Case) -> Response:
+        answer = from_thread.run(sent, client, case, people.admin.headers)
+        statuses.append(answer.status_code)
+        return Response.from_any(answer)
+
+    def run() -> None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            workflow(schema, send, known, found).run(
+                settings=settings(
+                    max_examples=size(25, 500),
+                    stateful_step_count=10,
+                    database=None,
+                    phases=[Phase.generate],
+                    deadline=None,
+                    derandomize=True,
+                    suppress_health_check=list(HealthCheck),
+                )
+            )
+
+    await to_thread.run_sync(run)
+    assert found == [], f"{len(found)} faults in {len(statuses)} answers:\n" + "\n".join(sorted(set(found)))
+    made = sum(status < 300 for status in statuses)
+    assert made > len(statuses) / 10, f"only {made} of {len(statuses)} requests were let in"

@@ -1,6 +1,6 @@
 """Leads: owners, statuses and conversion."""
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
@@ -70,6 +70,31 @@ async def test_a_lead_without_a_named_owner_goes_to_who_has_the_fewest(
         "SELECT data FROM ledger.events WHERE kind = 'lead.assigned' AND entity_id = $1::uuid", lead["id"]
     )
     assert data["trace"] == ["Stranger has the fewest open leads: 0."]
+
+
+async def test_a_lead_is_not_given_to_who_is_away(client: httpx.AsyncClient, people: People) -> None:
+    today = datetime.now(UTC).date()
+    away = {
+        "absences": [
+            {"start_date": str(today - timedelta(days=1)), "end_date": str(today + timedelta(days=1))}
+        ]
+    }
+    lead = await _lead(client, people.ops)
+    for person, absence in (
+        (people.rep, away),
+        (people.rep2, {"end_date": str(today - timedelta(days=2))}),
+        (people.stranger, {"start_date": str(today + timedelta(days=2))}),
+    ):
+        url = f"/users/{person.id}"
+        assert (await client.patch(url, headers=people.ops.headers, json=absence)).status_code == 200
+    refused = await _verb(client, people.ops, lead, "assign")
+    assert (refused.status_code, "here today" in refused.json()["detail"]) == (409, True)
+    back = {"absences": [], "start_date": None, "end_date": None}
+    await client.patch(f"/users/{people.rep.id}", headers=people.ops.headers, json=back)
+    routed = await _verb(client, people.ops, lead, "assign")
+    assert routed.json()["owner_id"] == str(people.rep.id)
+    for person in (people.rep2, people.stranger):
+        await client.patch(f"/users/{person.id}", headers=people.ops.headers, json=back)
 
 
 async def test_statuses_change_by_their_verb(client: httpx.AsyncClient, people: People) -> None:

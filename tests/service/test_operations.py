@@ -219,9 +219,9 @@ async def test_each_operation_answers_each_person_as_declared(
         method, _, path = operation.partition(" ")
         guarded, _, below = path.partition("/{record_id}")
         make = makers.get(guarded)
-        kept = await make() if make and method == "GET" and "{record_id}" in path else ""
+        record = ""
         for who in PEOPLE:
-            record = kept or (await make() if make and "{record_id}" in path else str(uuid4()))
+            record = record or (await make() if make and "{record_id}" in path else str(uuid4()))
             url = path.replace("{record_id}", record).replace("{parent_id}", world.ids["deal"])
             url = re.sub(r"\{\w+\}", lambda _: str(uuid4()), url.replace("{name}", "none"))
             url += QUERIES.get(operation, "")
@@ -229,6 +229,8 @@ async def test_each_operation_answers_each_person_as_declared(
                 method, url, headers=headers[who] | {"If-Match": "*"},
                 **sent(world, operation),
             )  # fmt: skip
+            if answer.is_success and method != "GET":
+                record = ""  # used up; who is refused leaves it as it is
             expected = documented - {401, 403, 500}
             if who == "anonymous":
                 expected = documented if need.is_open else {401}

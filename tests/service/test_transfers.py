@@ -228,3 +228,26 @@ def test_what_stays_is_there() -> None:
     names = {reference.name for reference in references_to("users")}
     assert set(STAYS) <= names
     assert {"accounts.owner_id", "teams.manager_id", "users.manager_id", "territories.member_ids"} <= names
+
+
+async def test_who_is_not_active_is_given_nothing_new(client: httpx.AsyncClient, people: People) -> None:
+    leaver = await somebody(client, people, "Away")
+    contact = await make(client, people.ops, "/contacts", last_name="Doe", owner_id=leaver["id"])
+    other = await make(client, people.ops, "/contacts", last_name="Roe")
+    headers, owner = people.ops.headers, {"owner_id": leaver["id"]}
+    await client.post(f"/users/{leaver['id']}/deactivate", headers=headers, json={})
+    answers = [
+        await client.post("/accounts", headers=headers, json={"name": "A"} | owner),
+        await client.post("/opportunities", headers=headers, json={"name": "D"} | owner),
+        await client.patch(f"/contacts/{other['id']}", headers=headers, json=owner),
+        await client.post(
+            "/bulk", headers=headers,
+            json={"resource": "contacts", "action": "create", "items": [{"last_name": "B"} | owner]},
+        ),
+    ]  # fmt: skip
+    assert [answer.status_code for answer in answers] == [422] * 4
+    errors = [answer.json()["errors"][0] for answer in answers]
+    assert {error["detail"] for error in errors} == {"is not an active user"}
+    assert [error["pointer"] for error in errors] == ["/owner_id"] * 3 + ["/items/0/owner_id"]
+    kept = await client.patch(f"/contacts/{contact['id']}", headers=headers, json={"phone": "1"})
+    assert (kept.status_code, kept.json()["owner_id"]) == (200, leaver["id"])
