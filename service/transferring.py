@@ -55,8 +55,12 @@ class Moved(msgspec.Struct, kw_only=True):
 
 
 def handed() -> list[Reference]:
-    """The columns by which people hold something that can be handed over."""
-    return [reference for reference in references_to("users") if reference.name not in STAYS]
+    """The columns by which people hold something that can be handed over: who took part, or is spoken of, holds nothing."""
+    return [
+        reference
+        for reference in references_to("users")
+        if reference.name not in STAYS and not reference.member and not reference.only
+    ]
 
 
 def _held(reference: Reference, person: str) -> str:
