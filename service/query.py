@@ -73,12 +73,12 @@ __all__ = [
     "unknown",
 ]
 
-Key = tuple[str, str, bool, bool]
-"""A sort key: its SQL, the kind of its values, whether it descends, whether it may be NULL."""
+Key = tuple[
+    str, str, bool, bool
+]  # of a sort: its SQL, the kind of its values, whether it descends, may be NULL
 
 COUNT_CAP = 10_000
-DEEPEST = 2
-"""How many records away a filter or an `expand` reaches: `account.owner`."""
+DEEPEST = 2  # how many records away a filter or an `expand` reaches: `account.owner`
 
 
 class Page(msgspec.Struct):
@@ -91,9 +91,7 @@ class Page(msgspec.Struct):
 class Builder:
     """Turns one parsed request into a statement with its parameters.
 
-    `customs` are the custom fields by table, and `today` the company's day: `prepared` finds both where a request
-    needs them.
-    """
+    `prepared` finds `customs`, the custom fields by table, and `today`, the company's day, where they are needed."""
 
     def __init__(
         self,
@@ -109,24 +107,24 @@ class Builder:
         self.params = Params()
         self.hidden = hidden(actor, source.table)
         self.fields = all_fields(source, self.hidden)
+        self.people = ""
         self.as_of = f"{self.params.add(request.as_of)}::timestamptz" if request.as_of else None
 
-    def where(self, fixed: dict[str, Any]) -> str:
-        """Visibility, not deleted, the parent of a nested list, the filters, the text."""
+    def where(self, fixed: dict[str, Any], seen: str = "") -> str:
+        """Visibility (unless it is `seen` already), not deleted, a nested list's parent, the filters, the text."""
         source = self.source
         if self.as_of:
             now = guard(self.actor, source.table, "c", self.params)
             seen = f"EXISTS (SELECT 1 FROM {source.table} c WHERE c.id = t.id AND {now})"
         else:
-            seen = guard(self.actor, source.table, "t", self.params)
+            seen = seen or guard(self.actor, source.table, "t", self.params)
         parts = [seen, f"t.deleted_at IS {'NOT NULL' if self.request.deleted else 'NULL'}"]
         parts += [
             f't."{name}" = {value.sql if isinstance(value, Outer) else self.params.add(value)}'
             for name, value in fixed.items()
         ]
         parts += [self.condition(*item) for item in self.request.filters]
-        searched = [name for name in source.text if name not in self.hidden]
-        if self.request.text and searched:
+        if self.request.text and (searched := [name for name in source.text if name not in self.hidden]):
             pattern = self.params.add(f"%{escaped(self.request.text)}%")
             parts.append("(" + " OR ".join(f't."{name}" ILIKE {pattern}' for name in searched) + ")")
         elif self.request.text:
@@ -289,7 +287,10 @@ class Builder:
 
     def list_sql(self, fixed: dict[str, Any]) -> tuple[str, int]:
         """The statement of a page of `limit` + 1 rows, and how many keys it carries behind the document."""
-        keys, where, document = self.order(), self.where(fixed), self.document()
+        owners = None if self.as_of else few_owners(self.actor, self.source.table)
+        self.people = f"unnest({self.params.add(owners)}::text::uuid[])" if owners else ""
+        seen = f"t.owner_id = o.id /* access:{self.source.table} */" if owners else ""
+        keys, where, document = self.order(), self.where(fixed, seen), self.document()
         carried = ", ".join(f"{sql} AS k{index}" for index, (sql, *_) in enumerate(keys))
         chosen = f"{document} AS doc, {carried}"
         if keys[0][3] and self.request.sort[0][0] not in self.source.extra:
@@ -302,14 +303,12 @@ class Builder:
             f"{sql} {'DESC' if down else 'ASC'}{' NULLS LAST' if null else ''}" for sql, _, down, null in keys
         )
         tail = f"ORDER BY {order} LIMIT {self.request.limit + 1}"
-        owners = None if self.as_of else few_owners(self.actor, self.source.table)
-        if owners is None:
+        if not self.people:
             return (
                 f"SELECT {chosen} FROM {history.source(self.source.table, self.as_of)} t WHERE {where} {tail}"
             )
-        each = f"SELECT t.* FROM {self.source.table} t WHERE t.owner_id = o.id AND {where} {tail}"
-        people = f"unnest({self.params.add(owners)}::text::uuid[])"
-        return f"SELECT {chosen} FROM {people} AS o(id) CROSS JOIN LATERAL ({each}) t {tail}"
+        each = f"SELECT t.* FROM {self.source.table} t WHERE {where} {tail}"
+        return f"SELECT {chosen} FROM {self.people} AS o(id) CROSS JOIN LATERAL ({each}) t {tail}"
 
     def _filled_first(self, keys: list[Key], where: str, chosen: str) -> str:
         """The rows with a first key, then those without: an index in either direction gives them in this order.

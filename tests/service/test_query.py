@@ -6,7 +6,9 @@ from typing import Any
 from uuid import UUID
 
 import httpx
+import msgspec
 import pytest
+from msgspec.structs import replace
 
 from service import query, writes
 from service.access import SYSTEM
@@ -307,3 +309,25 @@ async def test_deleted_records_are_listed_apart_and_come_back(
     assert hidden.json()["items"] == []
     assert (await client.post(f"{url}/restore", headers=people.rep.headers)).status_code == 200
     assert await names(client, people, "deleted=true&name=Gone") == []
+
+
+async def test_lists_of_a_few_owners_are_merged_in_order(
+    database: Database, deals: Any, people: People
+) -> None:
+    """Whose rows one sees changes how they are looked up, never what comes or where a page ends."""
+    few = replace(SYSTEM, id=people.rep.id, role="manager", owners=(people.rep.id, people.stranger.id))
+    one = replace(few, owners=(people.rep.id,))
+    for sort in (b"", b"sort=-amount&", b"sort=amount&", b"sort=close_date,-name&"):
+        found = []
+        for actor in (SYSTEM, few, one):
+            names, cursor = [], b""
+            while True:
+                asked = query.parse(sort + b"limit=2&fields=name" + cursor)
+                page = await query.run(database, opportunities.source, actor, asked)
+                names += [item["name"] for item in msgspec.json.decode(page.body)["items"]]
+                if page.next is None:
+                    break
+                cursor = b"&cursor=" + page.next.encode()
+            found.append([name for name in names if name in deals])
+        assert len(found[0]) == len(DEALS)
+        assert found[0] == found[1] == found[2], sort
