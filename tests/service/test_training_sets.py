@@ -191,7 +191,8 @@ async def test_the_catalogue_tells_where_a_feature_comes_from(
     found = {item["name"]: item for item in listed}
     rate = found["account_win_rate"]
     assert rate["lineage"] == {
-        "facts": ["lost", "won"], "sources": ["account_deals"], "tables": ["opportunities"], "models": [],
+        "facts": ["lost", "won"], "sources": ["accounts", "account_deals"], "tables": ["accounts", "opportunities"],
+        "models": [],
     }  # fmt: skip
     assert (rate["low"], rate["high"], rate["sensitivity"]) == (0.0, 1.0, "internal")
     assert found["lead_has_phone"]["sensitivity"] == "personal"
