@@ -17,7 +17,8 @@ from registry.bundle import Bundle
 from service import custom
 from service.access import Actor
 from service.db import Database
-from service.reasons import GROUPS, OTHER, PLACES, Group, of_field, shown
+from service.reason_words import Group
+from service.reasons import GROUPS, OTHER, PLACES, of_field, shown
 from service.replay import attributed
 from service.settings import Settings
 from service.voices import voices_of

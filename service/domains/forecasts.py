@@ -7,7 +7,7 @@ from uuid import UUID
 
 import msgspec
 import sqlalchemy as sa
-from litestar import Request, Response, get, post
+from litestar import Response, get, post
 from litestar.di import NamedDependency
 from litestar.params import FromQuery
 from msgspec import UNSET, Meta
@@ -26,9 +26,8 @@ from service.nodes import Node
 from service.rules import amounts, refuse
 from service.settings import Settings
 from service.shapes import Maybe, Money, Text
-from service.wire import answer, body, check_version, etag, expected_version
+from service.wire import Web, answer, body, check_version, etag, expected_version
 
-Web = Request[Any, Any, Any]
 Category = Literal["commit", "best_case", "pipeline", "omitted"]
 NodeType = Literal["user", "team", "territory", "company"]
 

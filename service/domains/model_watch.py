@@ -4,7 +4,7 @@ from datetime import date, datetime
 from typing import Annotated, Any, Literal
 
 import msgspec
-from litestar import Request, Response, delete, get, put
+from litestar import Response, delete, get, put
 from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery
 from msgspec import Meta
@@ -15,9 +15,7 @@ from service.access import Actor, require
 from service.db import Database, Tx
 from service.domains.models import WATCHED, known, name_version
 from service.errors import BadRequest, Conflict, Invalid, NotFound
-from service.wire import answer, body
-
-Web = Request[Any, Any, Any]
+from service.wire import Web, answer, body
 
 # Shapes --------------------------------------------------------------------------------------------
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from uuid import NAMESPACE_URL, UUID, uuid5
 
 import msgspec
-from litestar import Request, Response, get, post
+from litestar import Response, get, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery
 from msgspec import Meta
@@ -24,7 +24,7 @@ from service.idempotency import idempotent
 from service.jobs import enqueue
 from service.ledger import record
 from service.settings import Settings
-from service.wire import answer, body, raw_body
+from service.wire import Web, answer, body, raw_body
 
 NAMES = ("win", "lead", "amount", "arrivals")
 SCORED = frozenset({"win", "lead", "amount"})
@@ -34,8 +34,6 @@ WATCHED = frozenset({"win", "lead"})
 MIRROR_SECONDS = 30
 """MLflow hears of a run so much later: scores come first."""
 MOST_VERSIONS = 50
-
-Web = Request[Any, Any, Any]
 
 
 # Shapes --------------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ from uuid import UUID
 
 import msgspec
 import sqlalchemy as sa
-from litestar import Request, Response, get, post
+from litestar import Response, get, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery
 from msgspec import Meta
@@ -21,9 +21,8 @@ from service.idempotency import idempotent
 from service.ledger import record
 from service.query import Source as Listed
 from service.querystring import MOST, ROWS
-from service.wire import answer, body, check_version, etag, expected_version, raw_body
+from service.wire import Web, answer, body, check_version, etag, expected_version, raw_body
 
-Web = Request[Any, Any, Any]
 T = TypeVar("T")
 
 Action = Literal[

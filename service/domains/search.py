@@ -6,7 +6,7 @@ from uuid import UUID
 
 import msgspec
 import sqlalchemy as sa
-from litestar import Request, Response, get, post
+from litestar import Response, get, post
 from litestar.params import FromPath, FromQuery
 from msgspec import Meta
 from pgvector.sqlalchemy import Vector
@@ -18,7 +18,7 @@ from service.access import Actor, require
 from service.db import Database, metadata
 from service.errors import BadRequest, Invalid
 from service.query import instant
-from service.wire import answer, body
+from service.wire import Web, answer, body
 
 Kind = Literal["battle_card", "playbook", "note", "win_loss", "activity", "document"]
 DIMENSIONS = 384
@@ -127,8 +127,6 @@ async def competitors_of(database: Database, text: str | None) -> tuple[UUID, ..
 
 
 # Routes --------------------------------------------------------------------------------------------
-
-Web = Request[Any, Any, Any]
 
 
 def _context(request: Web) -> tuple[Actor, Database]:

@@ -10,7 +10,7 @@ import msgspec
 import sqlalchemy as sa
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
-from litestar import Request, Response, get, post
+from litestar import Response, get, post
 from litestar.datastructures import Cookie
 from msgspec import Meta
 
@@ -20,9 +20,8 @@ from service.db import INSTANT, Database, Tx, metadata
 from service.errors import Forbidden, TooManyRequests
 from service.ids import new_id
 from service.tokens import ACCESS_SECONDS, digest, refused
-from service.wire import answer, body
+from service.wire import Web, answer, body, database_of
 
-Web = Request[Any, Any, Any]
 UNCACHED = {"Cache-Control": "no-store"}
 
 # Tables ------------------------------------------------------------------------------------------------------------
@@ -310,10 +309,6 @@ def _session_id(request: Web) -> UUID | None:
     return request.scope["session_id"]  # type: ignore[typeddict-item,no-any-return]  # set by the middleware
 
 
-def _database(request: Web) -> Database:
-    return request.app.state.database  # type: ignore[no-any-return]
-
-
 def _gate(request: Web) -> Gate:
     return request.app.state.gate  # type: ignore[no-any-return]
 
@@ -324,7 +319,7 @@ def _gate(request: Web) -> Gate:
 @post("/auth/token", status_code=200, opt={"public": True, "body": SignIn, "answer": TokenPair})
 async def sign_in(request: Web) -> Response[bytes]:
     """An access token for 15 minutes and a refresh token; the session lasts 14 days."""
-    data, database, address = await body(request, SignIn), _database(request), address_of(request)
+    data, database, address = await body(request, SignIn), database_of(request), address_of(request)
     user_id = await check_password(database, data.email, data.password, address)
     async with database.begin() as tx:
         session_id, _ = await open_session(tx, user_id, "token", address=address)
@@ -336,13 +331,13 @@ async def sign_in(request: Web) -> Response[bytes]:
 async def refresh_pair(request: Web) -> Response[bytes]:
     """The next pair. The token sent is used up; sending it again ends the session."""
     data = await body(request, Refresh)
-    return answer(await rotate(_database(request), _gate(request), data.refresh_token), headers=UNCACHED)
+    return answer(await rotate(database_of(request), _gate(request), data.refresh_token), headers=UNCACHED)
 
 
 @post("/auth/session", status_code=200, opt={"public": True, "body": SignIn, "answer": BrowserSession})
 async def sign_in_browser(request: Web) -> Response[bytes]:
     """Signs a browser in: sets the session cookie and returns the CSRF token that its changes must carry."""
-    data, database, address = await body(request, SignIn), _database(request), address_of(request)
+    data, database, address = await body(request, SignIn), database_of(request), address_of(request)
     user_id = await check_password(database, data.email, data.password, address)
     _, secret = await open_session(database, user_id, "web", address=address)
     made = answer(BrowserSession(csrf_token=_gate(request).csrf_token(secret)), headers=UNCACHED)
@@ -354,14 +349,14 @@ async def sign_in_browser(request: Web) -> Response[bytes]:
 async def sign_out(request: Web) -> Response[None]:
     """Ends the session: its access token, refresh tokens and cookie are void at once."""
     if session_id := _session_id(request):
-        await end_session(_database(request), session_id)
+        await end_session(database_of(request), session_id)
     return Response(None, status_code=204, cookies=[no_cookie()])
 
 
 @post("/auth/password", status_code=204, opt={"body": NewPassword})
 async def change_password(request: Web) -> None:
     """Sets one's own password; every other session of the user ends. Without a password so far, none is asked."""
-    data, actor, database = await body(request, NewPassword), actor_of(request), _database(request)
+    data, actor, database = await body(request, NewPassword), actor_of(request), database_of(request)
     if actor.id is None or actor.scopes is not None:
         raise Forbidden("A password is changed from a person's own session.")
     hashed = await database.fetchval("SELECT password_hash FROM credentials WHERE user_id = $1", actor.id)

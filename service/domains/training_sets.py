@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from uuid import UUID
 
 import msgspec
-from litestar import Request, Response, get, post
+from litestar import Response, get, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery
 from litestar.response import File
@@ -19,9 +19,7 @@ from service.errors import BadRequest, Conflict, NotFound
 from service.ids import new_id
 from service.jobs import enqueue
 from service.settings import Settings
-from service.wire import answer, header
-
-Web = Request[Any, Any, Any]
+from service.wire import Web, answer, header
 
 # Shapes --------------------------------------------------------------------------------------------
 

@@ -16,18 +16,16 @@ from graphql import (
     parse,
     validate,
 )
-from litestar import Request, Response, post
+from litestar import Response, post
 from msgspec import Meta
 
 from service.errors import BadRequest, Problem
 from service.graphql import limits
 from service.graphql.loads import Reading
 from service.graphql.schema import Sight, schema_of, sight_of
-from service.wire import answer, body, header
+from service.wire import Web, answer, body, header
 
 log = structlog.get_logger()
-
-Web = Request[Any, Any, Any]
 
 
 class Question(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):

@@ -7,7 +7,7 @@ from urllib.parse import parse_qsl, urlencode
 from uuid import UUID
 
 import msgspec
-from litestar import MediaType, Request, Response, get, post
+from litestar import MediaType, Response, get, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath
 from litestar.response import Redirect
@@ -20,10 +20,9 @@ from service.errors import BadRequest, Conflict, Invalid, PreconditionFailed, Pr
 from service.web.fields import label_of
 from service.web.frame import Visit, local
 from service.web.render import page
-from service.wire import check_version
+from service.wire import Web, check_version
 from service.writes import locked
 
-Web = Request[Any, Any, Any]
 Pairs = list[tuple[str, str]]
 
 LOSS_REASONS: tuple[str, ...] = get_args(opportunities.LossReason)

@@ -4,7 +4,7 @@ from datetime import UTC, date, datetime, time
 from typing import Any
 from uuid import UUID
 
-from litestar import MediaType, Request, Response, get, post
+from litestar import MediaType, Response, get, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath
 from litestar.response import Redirect
@@ -13,9 +13,9 @@ from service.access import may, require
 from service.domains import activities, day, plan_items
 from service.web.frame import Visit
 from service.web.render import page
+from service.wire import Web
 from service.writes import insert, locked, update
 
-Web = Request[Any, Any, Any]
 AT = time(17, 0)
 """The hour at which a task is due whose day alone is named."""
 KINDS = {"task": activities.resource, "plan_item": plan_items.resource}

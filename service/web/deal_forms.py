@@ -4,7 +4,7 @@ from datetime import UTC, date, datetime
 from typing import Any
 from uuid import UUID
 
-from litestar import Request, Response, post
+from litestar import Response, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath
 from litestar.response import Redirect
@@ -15,9 +15,9 @@ from service.settings import Settings
 from service.web import deal_reads
 from service.web.deal_page import deal_view
 from service.web.frame import Visit
+from service.wire import Web
 from service.writes import insert
 
-Web = Request[Any, Any, Any]
 MOST_WORD = 500
 MOST_NOTE = 10_000
 

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import Any, get_args
 from uuid import UUID
 
-from litestar import MediaType, Request, Response, get, post
+from litestar import MediaType, Response, get, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath
 from litestar.response import Redirect
@@ -18,9 +18,9 @@ from service.settings import Settings
 from service.web import board_page, charts, deal_reads, deal_words, related, room_reads, stakeholder_map
 from service.web.frame import Visit, local
 from service.web.render import page
+from service.wire import Web
 from service.writes import insert
 
-Web = Request[Any, Any, Any]
 Row = dict[str, Any]
 
 SOURCES = {

@@ -3,7 +3,7 @@
 from typing import Any
 from uuid import UUID
 
-from litestar import MediaType, Request, Response, get, post
+from litestar import MediaType, Response, get, post
 from litestar.di import NamedDependency
 from litestar.response import Redirect
 
@@ -19,8 +19,8 @@ from service.errors import NotFound
 from service.resource import Row
 from service.web.frame import Visit
 from service.web.render import page
+from service.wire import Web
 
-Web = Request[Any, Any, Any]
 MOST = 50
 LABELS = {"accounts": "Accounts", "contacts": "Contacts", "leads": "Leads"}
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from litestar import MediaType, Request, Response, get
+from litestar import MediaType, Response, get
 from litestar.di import NamedDependency
 
 from features.catalogue import ENTITIES, FEATURES
@@ -12,8 +12,7 @@ from service.db import Database
 from service.domains.features import described, fields_of_now, is_hidden, readers
 from service.web.frame import Visit
 from service.web.render import page
-
-Web = Request[Any, Any, Any]
+from service.wire import Web
 
 NAMES = {
     "opportunity": "Deals",

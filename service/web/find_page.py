@@ -4,15 +4,14 @@ import asyncio
 from typing import Any
 from urllib.parse import urlencode
 
-from litestar import MediaType, Request, Response, get
+from litestar import MediaType, Response, get
 from litestar.di import NamedDependency
 
 from service.access import may
 from service.web import catalogue, titles
 from service.web.frame import Visit
 from service.web.render import page
-
-Web = Request[Any, Any, Any]
+from service.wire import Web
 
 KINDS = (
     "opportunities", "accounts", "contacts", "leads", "products", "campaigns", "competitors", "quotes", "battle_cards",

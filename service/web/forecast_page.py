@@ -5,7 +5,7 @@ from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from litestar import MediaType, Request, Response, get
+from litestar import MediaType, Response, get
 from litestar.di import NamedDependency
 
 from service import calendar, outlook
@@ -18,8 +18,8 @@ from service.web import charts
 from service.web.frame import Visit
 from service.web.render import page
 from service.web.words import Words, count
+from service.wire import Web
 
-Web = Request[Any, Any, Any]
 Row = dict[str, Any]
 
 PAST_PERIODS = 8

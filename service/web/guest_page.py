@@ -9,7 +9,7 @@ from typing import Any
 from uuid import UUID
 
 import structlog
-from litestar import MediaType, Request, Response, Router, get, post
+from litestar import MediaType, Response, Router, get, post
 from litestar.datastructures import Cookie
 from litestar.di import NamedDependency
 from litestar.exceptions import HTTPException
@@ -27,11 +27,11 @@ from service.settings import Settings
 from service.tokens import signing_key
 from service.web.render import HEADERS, Frame, page
 from service.web.words import Words
+from service.wire import Web
 from service.writes import insert, locked, update
 
 log = structlog.get_logger()
 
-Web = Request[Any, Any, Any]
 Row = dict[str, Any]
 COOKIE = "sales_visit"
 PER_MINUTE = 60

@@ -4,7 +4,7 @@ from typing import Any, get_args
 from uuid import UUID
 
 import msgspec
-from litestar import MediaType, Request, Response, get, post
+from litestar import MediaType, Response, get, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath
 from litestar.response import Redirect
@@ -16,8 +16,8 @@ from service.domains.notifications import Preferences
 from service.errors import NotFound
 from service.web.frame import Visit
 from service.web.render import page
+from service.wire import Web
 
-Web = Request[Any, Any, Any]
 MOST = 100
 LABELS = {
     "mention": "Mentions",

@@ -4,7 +4,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlencode
 
 import msgspec
-from litestar import MediaType, Request, Response, get, post
+from litestar import MediaType, Response, get, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath
 from litestar.response import Redirect
@@ -18,9 +18,9 @@ from service.web import catalogue, list_reads, shown, titles
 from service.web.fields import OPERATORS, Field
 from service.web.frame import Visit
 from service.web.render import page
+from service.wire import Web
 from service.writes import insert
 
-Web = Request[Any, Any, Any]
 Row = dict[str, Any]
 PATH = "/records/{name:str}"
 

@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import quote
 
 import structlog
-from litestar import MediaType, Request, Response, Router, get, post
+from litestar import MediaType, Response, Router, get, post
 from litestar.datastructures import Cookie
 from litestar.di import NamedDependency, Provide
 from litestar.exceptions import HTTPException
@@ -40,10 +40,10 @@ from service.web import (
 )
 from service.web.frame import THEME_COOKIE, THEMES, Elsewhere, local, plain_frame, provide_visit
 from service.web.render import STATIC, page
+from service.wire import Web
 
 log = structlog.get_logger()
 
-Web = Request[Any, Any, Any]
 FORM_COOKIE = "sales_sign_in"
 YEAR_SECONDS = 365 * 24 * 3600
 TYPES = {".js": "text/javascript; charset=utf-8", ".css": "text/css; charset=utf-8", ".svg": "image/svg+xml"}

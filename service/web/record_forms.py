@@ -4,7 +4,7 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
-from litestar import MediaType, Request, Response, get, post
+from litestar import MediaType, Response, get, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath
 from litestar.response import Redirect
@@ -23,8 +23,8 @@ from service.web.list_page import PATH, fields_of, form_of, resource_of
 from service.web.record_page import ONE, row_of, version_of
 from service.web.refused import plainly
 from service.web.render import page
+from service.wire import Web
 
-Web = Request[Any, Any, Any]
 Row = dict[str, Any]
 
 

@@ -6,7 +6,7 @@ from urllib.parse import urlencode
 from uuid import UUID
 
 import msgspec
-from litestar import MediaType, Request, Response, get, post
+from litestar import MediaType, Response, get, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath
 from litestar.response import Redirect
@@ -22,8 +22,8 @@ from service.web.fields import SYSTEM_FIELDS, Field
 from service.web.frame import Visit
 from service.web.list_page import fields_of, form_of, resource_of
 from service.web.render import page
+from service.wire import Web
 
-Web = Request[Any, Any, Any]
 Row = dict[str, Any]
 PATH = "/records/{name:str}"
 ONE = PATH + "/{record_id:uuid}"

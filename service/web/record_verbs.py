@@ -6,7 +6,7 @@ from urllib.parse import parse_qsl, urlencode
 from uuid import UUID
 
 import msgspec
-from litestar import MediaType, Request, Response, get, post
+from litestar import MediaType, Response, get, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath
 from litestar.response import Redirect
@@ -25,10 +25,9 @@ from service.web.frame import Visit
 from service.web.list_page import PATH, form_of, resource_of
 from service.web.record_page import ONE, refused
 from service.web.render import page
-from service.wire import check_version
+from service.wire import Web, check_version
 from service.writes import locked
 
-Web = Request[Any, Any, Any]
 Row = dict[str, Any]
 ASSIGNED = ("accounts", "leads", "opportunities")
 

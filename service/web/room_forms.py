@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
-from litestar import Request, Response, post
+from litestar import Response, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath
 from litestar.response import Redirect
@@ -19,9 +19,9 @@ from service.resource import Row, plain
 from service.settings import Settings
 from service.web.deal_page import deal_view
 from service.web.frame import Visit
+from service.wire import Web
 from service.writes import insert, locked, update
 
-Web = Request[Any, Any, Any]
 FORM: dict[str, Any] = {"opt": {"optional": True}, "status_code": 303}
 DAYS = (7, 30, 90)
 

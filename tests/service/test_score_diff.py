@@ -272,9 +272,9 @@ async def test_the_champion_before_stays_in_memory(
 ) -> None:
     first = await enthrone(database, settings, "win", "deal_win", win_model(), FEATURES)
     voices = voices_of(database, settings)
-    before = await voices.bundle("win")
+    before, _ = await voices.bundle("win")
     second = await enthrone(database, settings, "win", "deal_win", win_model(), FEATURES)
-    assert await voices.bundle("win") is not before
+    assert (await voices.bundle("win"))[0] is not before
     assert await voices.version("win", first) is before
     assert (await voices.version("win", second)).manifest.version == second  # type: ignore[union-attr]
     assert "There is no version 999" in str(await voices.version("win", 999))
