@@ -11,10 +11,32 @@ from pathlib import Path
 import click
 
 from service.settings import ROOT
-from tests.bench import activities, features, files, imports, product, promotions, requests, scale, scoring, sets
+from tests.bench import (
+    activities,
+    features,
+    files,
+    imports,
+    product,
+    promotions,
+    requests,
+    scale,
+    scoring,
+    sets,
+)
 from tests.bench.table import Row, render
 
-PARTS = ("requests", "maven", "files", "scores", "scoring", "promotions", "features", "activities", "duplicates", "product")
+PARTS = (
+    "requests",
+    "maven",
+    "files",
+    "scores",
+    "scoring",
+    "promotions",
+    "features",
+    "activities",
+    "duplicates",
+    "product",
+)
 
 
 def main() -> int:
@@ -36,7 +58,9 @@ def main() -> int:
         default=100_000,
         help="opportunities that go in as files; ten times as many rows go out",
     )
-    parser.add_argument("--size", type=int, help="deals of a large company: its reads are measured, and no part")
+    parser.add_argument(
+        "--size", type=int, help="deals of a large company: its reads are measured, and no part"
+    )
     chosen = parser.parse_args()
     found: list[Row] = scale.rows(chosen.size) if chosen.size else []
     for part in () if chosen.size else chosen.parts or PARTS:
