@@ -38,7 +38,7 @@ run: install frontend
 	@exec $(BIN)/sales up
 
 test: install-dev frontend
-	@exec $(BIN)/python -m pytest $(if $(TESTS),$(TESTS),-n 2 --dist loadfile)
+	@exec $(BIN)/python -m pytest $(if $(TESTS),$(TESTS),-n 3 --dist loadfile --no-loadscope-reorder)
 
 check: install-dev frontend
 	@$(BIN)/ruff format --check .

@@ -48,6 +48,14 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files with long tests come first, so that no process is left alone with them at the end."""
+    long = {
+        item.path for item in items if item.get_closest_marker("proof") or item.get_closest_marker("slow")
+    }
+    items.sort(key=lambda item: item.path not in long)
+
+
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Where there is no browser its tests are skipped visibly; in CI that is a failure."""
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")

@@ -10,8 +10,10 @@ from service import signals
 
 @pytest.fixture(autouse=True)
 def handlers() -> Iterator[None]:
-    """The handlers of the tests, put back afterwards."""
+    """The handlers of the tests, put back afterwards; the tests may run under `nohup` themselves."""
     before = {number: signal.getsignal(number) for number in signals.ENDINGS}
+    for number in signals.ENDINGS:
+        signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
     yield
     for number, handler in before.items():
         signal.signal(number, handler)
