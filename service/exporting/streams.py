@@ -228,7 +228,7 @@ def _pool() -> pa.MemoryPool:
     """The one that takes least; Arrow's usual one begins with 30 MB a thread."""
     try:
         return pa.jemalloc_memory_pool()
-    except NotImplementedError:  # not on every platform
+    except NotImplementedError:  # what Arrow raises where it was built without jemalloc
         return pa.system_memory_pool()
 
 
